@@ -1,0 +1,1 @@
+"""Benchmarks of a running station; see README.md."""

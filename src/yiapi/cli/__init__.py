@@ -1,0 +1,1 @@
+"""The command line: every command works beside a running station, and every one has ``--json``."""

@@ -1,0 +1,367 @@
+"""One connection of a caller: hands its requests over one at a time, and writes the answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from time import monotonic
+from typing import Final, Protocol, cast
+
+from httptools import HttpParserError, HttpParserUpgrade
+
+from yiapi.edge.heads import status_line
+from yiapi.edge.inbound import Inbound
+from yiapi.edge.limits import EdgeLimits
+from yiapi.edge.parsing import RequestParser
+from yiapi.edge.refusals import Refusal
+
+_CLOSE: Final = b"connection: close\r\n"
+_KEEP: Final = b"connection: keep-alive\r\n"  # HTTP/1.0 wants to be told
+_CHUNKED: Final = b"transfer-encoding: chunked\r\n\r\n"
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_BODILESS: Final = frozenset({204, 304})
+
+
+class Owner(Protocol):
+    """The listening end that a connection belongs to."""
+
+    limits: EdgeLimits
+    connections: set[Connection]
+    is_draining: bool
+    date_line: bytes
+    refusal: Refusal
+
+    async def serve(self, inbound: Inbound) -> None:
+        """Have a request answered, whatever happens."""
+
+
+class Connection(RequestParser, asyncio.Protocol):
+    """A kept-alive connection. Requests that come before the last one is answered wait their turn."""
+
+    __slots__ = (
+        "_blocked_since",
+        "_current",
+        "_edge",
+        "_has_ended",
+        "_idle",
+        "_since",
+        "_spilled_bytes",
+        "_task",
+        "_transport",
+        "_unread_bytes",
+        "_waiting",
+        "_writable",
+        "is_closing",
+        "loop",
+        "unread_bytes_max",
+    )
+
+    def __init__(self, edge: Owner, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(edge.limits)
+        self._edge = edge
+        self.loop = loop
+        self.unread_bytes_max = edge.limits.unread_bytes_max
+        self._current: Inbound | None = None  # the request that is being answered
+        self._waiting: deque[Inbound] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._idle: asyncio.Future[Inbound] | None = None  # the task waits for the next request
+        self._writable: asyncio.Future[None] | None = None
+        self._blocked_since = 0.0
+        self._since = monotonic()  # when it became idle, or a head began, or it was told to close
+        self._unread_bytes = 0  # of the answer, when its reader was last found to be slow
+        self._spilled_bytes = 0
+        self._has_ended = False  # the caller will send no more
+        self.is_closing = False
+
+    # From the transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport."""
+        self._transport = cast("asyncio.Transport", transport)
+        peer = transport.get_extra_info("peername")
+        self._peer = str(peer[0]) if isinstance(peer, tuple) and peer else None
+        self._edge.connections.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came, and begin with the request whose head is there."""
+        if self.is_closing:
+            self._spill(len(data))
+            return
+        if not self._bare_bytes and self._current is None:
+            self._since = monotonic()
+        self._piece_bytes = size_bytes = len(data)
+        self._bare_bytes += size_bytes
+        try:
+            self._parser.feed_data(data)
+        except HttpParserUpgrade as upgrade:
+            self._feed_again(memoryview(data)[upgrade.args[0] :])
+        except HttpParserError:
+            self._refusal = self._refusal or 400
+        if self._refusal or self._bare_bytes > self._limits.head_bytes_max:
+            self._refuse(self._refusal or 431)
+        if self._current is not None and not self._current.is_taken:
+            self._start(self._current)
+
+    def eof_received(self) -> bool:
+        """Keep the way back open where an answer is due: the caller may have ended its own side only."""
+        self._has_ended = True
+        if self._current is None or self.is_closing:
+            return False
+        for inbound in (self._current, *self._waiting):
+            inbound.hung_up(monotonic())
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell whoever answers that nobody listens."""
+        del exc
+        self.is_closing = True
+        self._edge.connections.discard(self)
+        self._wake_writer()
+        self._waiting.clear()
+        if self._current is not None:
+            self._current.left()
+        if self._idle is not None:
+            self._idle.cancel()
+
+    def pause_writing(self) -> None:
+        """Note that the caller does not keep up."""
+        self._blocked_since = monotonic()
+
+    def resume_writing(self) -> None:
+        """Note that the caller took what was written."""
+        self._blocked_since = 0.0
+        self._wake_writer()
+        if self._current is not None and not self._current.is_taken:
+            self._start(self._current)
+
+    # From the parser
+
+    def took(self, inbound: Inbound) -> None:
+        """Let a request wait until those before it are answered; of a crowd the last ones are left to ask again."""
+        if self._current is None:
+            self._current = inbound
+        elif len(self._waiting) < self._limits.waiting_max:
+            self._waiting.append(inbound)
+            self._transport.pause_reading()
+        else:
+            self._waiting[-1].keeps_connection = False
+            self._refusal = 400
+            self._newest = None
+
+    # Serving
+
+    def _start(self, inbound: Inbound) -> None:
+        """Have a request answered by the one task of this connection, unless the answers before it are left unread."""
+        if self._blocked_since:
+            return
+        inbound.is_taken = True
+        if self._task is None:
+            self._task = self.loop.create_task(self._answer_all(inbound))
+        elif self._idle is not None and not self._idle.done():
+            self._idle.set_result(inbound)
+
+    async def _answer_all(self, inbound: Inbound) -> None:
+        serve = self._edge.serve
+        while True:
+            inbound.task = self._task
+            await serve(inbound)
+            following = self._served(inbound)
+            if following is None:
+                if self.is_closing:
+                    return
+                self._idle = self.loop.create_future()
+                try:
+                    following = await self._idle
+                except asyncio.CancelledError:  # the connection is gone, or has to go
+                    self.abort()
+                    return
+                self._idle = None
+            inbound = following
+
+    def _served(self, inbound: Inbound) -> Inbound | None:
+        """Return the request that waits, or end what has to end."""
+        self._current = None
+        if self.is_closing:
+            return None
+        if not inbound.has_answered:
+            self.abort()
+        elif not (inbound.keeps_connection and inbound.is_complete):
+            self._farewell(is_heard=inbound.is_complete and not self._refusal)
+        elif self._waiting:
+            following = self._current = self._waiting.popleft()
+            if not self._waiting and not following.is_paused and not self._refusal:
+                self._transport.resume_reading()
+            following.is_taken = not self._blocked_since
+            return following if following.is_taken else None
+        elif self._refusal:
+            self._refuse(self._refusal)
+        elif self._has_ended or self._edge.is_draining:
+            self._farewell(is_heard=True)
+        else:
+            self._since = monotonic()
+        return None
+
+    def _refuse(self, status: int) -> None:
+        """Refuse what came, after everything before it was answered, and close."""
+        self._refusal = status
+        if self._newest is not None and self._newest in self._waiting:
+            self._waiting.remove(self._newest)
+            self._refused = self._newest.path
+            self._newest = None
+        if self._current is not None and self._newest is not self._current:
+            self._transport.pause_reading()
+            return
+        if self._current is not None:  # its body broke: whoever reads it is told that the caller is gone
+            self._newest = None
+            self._current.keeps_connection = False
+            self._current.hung_up(monotonic())
+            return
+        head, body = self._edge.refusal(status, (self._refused or self._target).partition(b"?")[0])
+        tail = b"content-length: %d\r\n\r\n" % len(body)
+        self._transport.write(b"".join((status_line(status), head, _CLOSE, self._edge.date_line, tail, body)))
+        self._farewell(is_heard=status == 408)
+
+    def _farewell(self, *, is_heard: bool) -> None:
+        """Close; a caller that still sends is listened to for a while, or the reset would eat its answer."""
+        self.is_closing = True
+        self._since = monotonic()
+        if is_heard or self._has_ended:
+            self._transport.close()
+        else:
+            self._transport.write_eof()
+            self._transport.resume_reading()
+
+    def _spill(self, size_bytes: int) -> None:
+        self._spilled_bytes += size_bytes
+        if self._spilled_bytes > self._edge.limits.farewell_bytes_max:
+            self._transport.abort()
+
+    # For the request
+
+    def pause(self) -> None:
+        """Stop reading: nobody has asked for what comes."""
+        self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        if not self._waiting:
+            self._transport.resume_reading()
+
+    def invite(self) -> None:
+        """Tell a caller that waits with its body to send it."""
+        self._transport.write(_CONTINUE)
+
+    def answer(self, inbound: Inbound, status: int, head: bytes, body: bytes) -> None:
+        """Write a whole answer."""
+        if inbound.has_left:
+            return
+        inbound.has_begun = inbound.has_answered = True
+        edge = self._edge
+        close = b""
+        if not (inbound.keeps_connection and inbound.is_complete) or edge.is_draining:
+            inbound.keeps_connection = False
+            close = _CLOSE
+        elif inbound.version == "1.0":
+            close = _KEEP
+        length = b"" if status in _BODILESS else b"content-length: %d\r\n" % len(body)
+        if inbound.method == "HEAD" or status in _BODILESS:
+            body = b""
+        self._transport.write(b"".join((status_line(status), head, close, edge.date_line, length, b"\r\n", body)))
+
+    def begin(self, inbound: Inbound, status: int, head: bytes, size_bytes: int | None) -> None:
+        """Write the head of an answer; without a size the body goes in chunks, or ends with the connection."""
+        if inbound.has_left:
+            return
+        inbound.has_begun = True
+        inbound.is_bare = inbound.method == "HEAD" or status in _BODILESS
+        tail = b"\r\n"
+        if status in _BODILESS:
+            pass
+        elif size_bytes is not None:
+            tail = b"content-length: %d\r\n\r\n" % size_bytes
+            inbound.left_bytes = size_bytes
+        elif inbound.version != "1.0":
+            tail = _CHUNKED
+            inbound.is_chunked = not inbound.is_bare
+        elif not inbound.is_bare:
+            inbound.keeps_connection = False  # the body ends where the connection does
+        close = b""
+        if not (inbound.keeps_connection and inbound.is_complete) or self._edge.is_draining:
+            inbound.keeps_connection = False
+            close = _CLOSE
+        elif inbound.version == "1.0":
+            close = _KEEP
+        self._transport.write(b"".join((status_line(status), head, close, self._edge.date_line, tail)))
+
+    def write(self, inbound: Inbound, piece: bytes, *, is_last: bool) -> None:
+        """Write a piece of a body."""
+        if is_last:
+            inbound.has_answered = True
+        if inbound.has_left or inbound.is_bare:
+            return
+        if inbound.left_bytes >= 0:
+            inbound.left_bytes -= len(piece)
+            if inbound.left_bytes < 0 or (is_last and inbound.left_bytes):
+                self.abort()  # another size than was announced: what follows would be read as part of it
+                return
+        if inbound.is_chunked:
+            piece = b"%x\r\n%b\r\n" % (len(piece), piece) if piece else b""
+            if is_last:
+                piece += b"0\r\n\r\n"
+        if piece:
+            self._transport.write(piece)
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether the caller does not keep up."""
+        return self._blocked_since > 0.0
+
+    async def drained(self) -> None:
+        """Wait until the caller has read most of what was written, or is gone."""
+        while self._blocked_since and not self.is_closing:
+            self._writable = self.loop.create_future()
+            try:
+                await self._writable
+            finally:
+                self._writable = None
+
+    def _wake_writer(self) -> None:
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+
+    # Time
+
+    def look(self, now: float) -> None:
+        """End what has taken too long."""
+        limits = self._limits
+        if self._blocked_since or (self.is_closing and self._transport.get_write_buffer_size()):
+            self._look_at_reader(now)
+        elif self.is_closing:
+            if now - self._since > limits.farewell_s:
+                self._transport.abort()
+        elif self._current is not None:
+            return
+        elif self._target or self._headers:
+            if now - self._since > limits.head_s:
+                self._refuse(408)
+        elif now - self._since > (limits.head_s if self._bare_bytes else limits.keep_s):
+            self._farewell(is_heard=True)
+
+    def _look_at_reader(self, now: float) -> None:
+        """Cut off a caller that takes next to nothing of its answer."""
+        unread_bytes = self._transport.get_write_buffer_size()
+        if unread_bytes > self._unread_bytes or self._unread_bytes - unread_bytes >= self._limits.read_bytes_min:
+            self._since = self._blocked_since = now
+            self._unread_bytes = unread_bytes
+        elif now - self._blocked_since > self._limits.unread_s:
+            self._transport.abort()
+
+    def close_idle(self) -> None:
+        """Close the connection if nothing is under way on it."""
+        if self._current is None and not self.is_closing and not (self._target or self._headers):
+            self._farewell(is_heard=True)
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        self.is_closing = True
+        self._transport.abort()
