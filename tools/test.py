@@ -6,6 +6,9 @@ matters.
 """
 
 import argparse
+import contextlib
+import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -14,6 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 ACCEPTANCE = ROOT / "tests/acceptance"
 PARALLEL = ("-n", "2", "--dist", "loadfile")  # a file's tests stay together: they share a database and its server
+LIMIT_S = 45 * 60  # of one part, were a test to hang that its own limit does not end
 WITHOUT_SERVERS = "not postgres and not nginx"
 
 
@@ -59,8 +63,19 @@ def plan(arguments: list[str]) -> Plan:
 
 
 def run(command: list[str]) -> int:
-    """Run a part where everything is, and return its exit status."""
-    return subprocess.run(command, cwd=ROOT, check=False).returncode
+    """Run a part where everything is, and return its exit status. What does not end is ended, with all it started."""
+    process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
+    try:
+        return process.wait(LIMIT_S)
+    except KeyboardInterrupt:
+        os.killpg(process.pid, signal.SIGINT)  # it is in a session of its own, and says what it has found so far
+        return process.wait(30)
+    except subprocess.TimeoutExpired:
+        say(f"ended after {LIMIT_S / 60:.0f} minutes")
+        return 124
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # what a test left running, too
 
 
 def say(text: str) -> None:

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -54,7 +55,10 @@ class Station:
             self.process = subprocess.Popen(  # noqa: ASYNC220 - started once
                 [*map(str, command), *self.options], env=os.environ | self.env, stderr=log, stdout=subprocess.PIPE
             )
+        too_late = threading.Timer(READY_S, self.process.kill)
+        too_late.start()
         said = await asyncio.to_thread(self._announced)
+        too_late.cancel()
         self.said = json.loads((self.folder / "first-run.json").read_text())
         self.base_url = said
         await self.ready()

@@ -161,7 +161,7 @@ async def test_a_kill_of_gateway_and_settler_and_another_in_the_middle_of_the_re
             os.kill(pid, signal.SIGSTOP)  # what is written from now on is for the replay
         for _ in range(20):
             await asyncio.sleep(0.005)  # sleep: and a few more
-        crashing.plan.write_text(f"gateway {point} 1")
+        crashing.plan.write_text(f"gateway|worker {point} 1")  # whoever finds the journal first
         station.kill(station.gateway())
         for pid in station.settlers():
             station.kill(pid)

@@ -102,20 +102,6 @@ def test_the_next_call_is_not_affected(running, ask):
     assert running.send(ask("hello")).status_code == 200
 
 
-def test_a_poll_is_cheap(running, jwt):
-    token = {"authorization": f"Bearer {_signed(jwt)}"}
-    created = running.post("/kling/v1/videos/text2video", json={"prompt": "a cat"}, headers=token).json()
-    path = f"/kling/v1/videos/text2video/{created['data']['task_id']}"
-
-    took = []
-    for _ in range(50):
-        began = time.perf_counter()
-        running.get(path, headers=token)
-        took.append(time.perf_counter() - began)
-
-    assert sorted(took)[25] < 0.01
-
-
 def _signed(jwt):
     return jwt(key="k", exp=int(time.time()) + 60, nbf=int(time.time()) - 5)
 
