@@ -24,7 +24,7 @@ from yiapi.db.sql import query_of
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(600)]
 
 CLIENTS = 8
-COUNTS = [int(count) for count in os.environ.get("CRASHES", "2").split(",")]
+COUNTS = [int(count) for count in os.environ.get("CRASHES", "3").split(",")]
 ROWS = query_of("rows", "SELECT id, client_request_id, charge, loss, status FROM requests")
 SPENT = query_of("spent", "SELECT captured FROM ledger_accounts WHERE kind = 'wallet' AND captured > 0")
 POINTS = {
@@ -148,7 +148,7 @@ async def test_a_kill_at_any_point_of_a_call_loses_no_acknowledged_charge(crashi
                 await crashing.run_into(process, point, min(count, 2) if point == "after_refill" else count)
                 await crashing.verify()
 
-    assert len(crashing.seen.answered) > 20
+    assert len(crashing.seen.answered) > 100
 
 
 async def test_a_kill_of_gateway_and_settler_and_another_in_the_middle_of_the_replay(crashing):
@@ -220,7 +220,10 @@ async def test_a_killed_settler_is_started_again_and_nobody_notices(crashing):
 
 
 async def test_a_gateway_that_was_stopped_for_longer_than_its_lease_charges_nothing_wrongly(crashing):
-    """Others end its lease and release what it held; its late calls are our loss, and it serves again."""
+    """Others end its lease and release what it held; its late calls are our loss, and it serves again.
+
+    A call that is stopped between the look at the lease and the journal tells its caller of a charge that is not made.
+    """
     station = crashing.station
     await crashing.calls(20)
     calling = asyncio.ensure_future(crashing.calls(60))
@@ -234,11 +237,13 @@ async def test_a_gateway_that_was_stopped_for_longer_than_its_lease_charges_noth
     await calling
 
     await station.until_nothing_is_held()
+    before = set(crashing.seen.answered)
     await crashing.calls(20)
+    await station.until_nothing_is_held()
     with station.books() as database:
         rows = {row["id"]: row for row in await database.read(lambda tx: tx.all(ROWS))}
     for name, (request_id, charge) in crashing.seen.answered.items():
-        assert nano(charge) == rows[request_id]["charge"], name
-    assert rows[request_id]["loss"] == 0, "the last calls are charged again"
-    await station.until_nothing_is_held()
+        made, lost = rows[request_id]["charge"], rows[request_id]["loss"]
+        assert (made, lost) == (nano(charge), 0) or name in before, f"{name}: the last calls are charged again"
+        assert made + lost == nano(charge) or (made, nano(charge)) == (0, 0), name
     await station.assert_sound()
