@@ -2,7 +2,8 @@
 
 Python imports this at its start where ``PYTHONPATH`` names this folder. ``CRASH_PLAN`` names a file of one line like
 ``gateway after_append 7``: the process (or several, with ``|`` between), the point, and at which passing. The process
-that gets there deletes the file and is gone. Without a file nothing happens, so a station can run on, and the next plan can be written for it.
+that gets there deletes the file and is gone. Without a file nothing happens, so a station can run on, and the next
+plan can be written for it.
 """
 
 import os
@@ -135,6 +136,6 @@ def put_points() -> None:
 if "CRASH_PLAN" in os.environ:
     try:
         put_points()
-    except BaseException:  # Python would go on without the points, and a test would wait for them for ever
+    except Exception:  # Python would go on without the points, and a test would wait for them for ever
         traceback.print_exc()
         os._exit(70)
