@@ -136,6 +136,6 @@ def put_points() -> None:
 if "CRASH_PLAN" in os.environ:
     try:
         put_points()
-    except Exception:  # Python would go on without the points, and a test would wait for them for ever
+    except Exception:  # noqa: BLE001 - Python would go on without the points, and a test would wait for them for ever
         traceback.print_exc()
         os._exit(70)
