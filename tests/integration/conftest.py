@@ -179,11 +179,11 @@ def options() -> dict[str, Any]:
 
 @pytest.fixture
 async def world(database_url, tmp_path, channels, balance_usd, names, registry, options) -> AsyncIterator[World]:
+    plain = {"sandbox": False, "port": 1, "permit_host": ("127.0.0.1",), "drain_listen_s": 0.01}
+    settings = load_settings(data=tmp_path, database=database_url, **plain | options)
     vendors = [Vendor() for _ in range(channels)]
     for vendor in vendors:
         await vendor.start()
-    plain = {"sandbox": False, "port": 1, "permit_host": ("127.0.0.1",), "drain_listen_s": 0.01}
-    settings = load_settings(data=tmp_path, database=database_url, **plain | options)
     guard = AddressGuard(settings.permits, names.resolve)
     async with open_app(settings, "gateway-test", guard=guard, registry=registry) as app:
         account_id, key = await _account(app, balance_usd)

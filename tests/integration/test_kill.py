@@ -38,7 +38,7 @@ async def test_a_killed_gateway_loses_no_task_and_charges_nothing_twice(station)
         done = asyncio.as_completed(running)
         for _ in range(12):
             await next(done)
-        os.kill(station.newest("gateway-0"), signal.SIGKILL)
+        os.kill(station.gateway(), signal.SIGKILL)
         await asyncio.gather(*running)
         await station.ready()
 

@@ -236,7 +236,7 @@ async def test_f078_a_caller_that_leaves_is_noticed_through_a_front(world, nginx
 
 
 @pytest.mark.parametrize(
-    "options",
+    "said",
     [
         pytest.param({"server": "keepalive_requests 3;"}, id="connections end after three calls"),
         pytest.param({"server": "keepalive_requests 1;"}, id="connections end after each call"),
@@ -245,9 +245,9 @@ async def test_f078_a_caller_that_leaves_is_noticed_through_a_front(world, nginx
         pytest.param({"location": PLAIN, "server": "keepalive_requests 5;"}, id="buffered"),
     ],
 )
-async def test_calls_to_a_vendor_behind_nginx_are_made_once_each(world, nginx, options):
+async def test_calls_to_a_vendor_behind_nginx_are_made_once_each(world, nginx, said):
     world.vendor.otherwise = echo_chat()
-    await vendor_behind(world, nginx, **options)
+    await vendor_behind(world, nginx, **said)
 
     texts = await many(world.client)
 
