@@ -1,4 +1,4 @@
-"""What all our tests share: one PostgreSQL server for each process that runs tests."""
+"""What all our tests share: one PostgreSQL server for each process that runs tests, and the long form."""
 
 import itertools
 import os
@@ -17,6 +17,25 @@ MEMORY_FREE_MIN = 2**30
 COPIES_KEPT = 16
 # The data of tests outlives no power cut, so nothing has to reach the disk: a commit costs what it computes.
 SETTINGS = {"fsync": "off", "full_page_writes": "off", "autovacuum": "off", "max_wal_size": "64MB"}
+
+
+LONG_S = 3600
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="run what takes minutes, too, and the fuzz tests in full")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give the long form the time that it needs, and leave out what runs in it alone."""
+    is_long = config.getoption("--long")
+    for item in items:
+        if is_long:
+            item.add_marker(pytest.mark.timeout(LONG_S))
+    left_out = [] if is_long else [item for item in items if item.get_closest_marker("long")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 class PostgresServer:

@@ -1,8 +1,9 @@
 """A process is killed at every named point of the way of money: nothing acknowledged is lost, nothing is charged twice.
 
 What callers saw is compared with the records: each answer that arrived whole has its record with the charge that it
-carried, and no call of a caller is charged in two records. The points are in ``crashing/sitecustomize.py``; each is
-passed once in the ordinary run; ``CRASHES=1,3,10,40,150`` kills at each of these passings of every point.
+carried, and no call of a caller is charged in two records. The points are in ``crashing/sitecustomize.py``; the
+ordinary run kills once at each, ``CRASHES=1,3,10,40,150`` at each of these passings. ``--long`` runs every test on both
+databases.
 """
 
 from __future__ import annotations
@@ -128,6 +129,16 @@ def nano(text: str) -> int:
     return int(whole) * 10**9 + int(rest.ljust(9, "0") or 0)
 
 
+def on(often: str, seldom: str) -> pytest.MarkDecorator:
+    """Run a test on one database, and on the other in the long form."""
+    return pytest.mark.parametrize(
+        "crashing", [often, pytest.param(seldom, marks=pytest.mark.long)], indirect=["crashing"]
+    )
+
+
+ON_SQLITE, ON_POSTGRES = on("sqlite", "postgres"), on("postgres", "sqlite")
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 async def crashing(request, tmp_path) -> AsyncIterator[Crashing]:
     url = request.getfixturevalue("postgres")() if request.param == "postgres" else None
@@ -145,12 +156,13 @@ async def test_a_kill_at_any_point_of_a_call_loses_no_acknowledged_charge(crashi
     for count in COUNTS:
         for process, points in POINTS.items():
             for point in points:
-                await crashing.run_into(process, point, min(count, 2) if point == "after_refill" else count)
+                await crashing.run_into(process, point, 1 if point == "after_refill" else count)
                 await crashing.verify()
 
     assert len(crashing.seen.answered) > 100
 
 
+@ON_POSTGRES
 async def test_a_kill_of_gateway_and_settler_and_another_in_the_middle_of_the_replay(crashing):
     station = crashing.station
     for point in AT_START:
@@ -172,6 +184,7 @@ async def test_a_kill_of_gateway_and_settler_and_another_in_the_middle_of_the_re
         await crashing.verify()
 
 
+@ON_SQLITE
 async def test_a_kill_in_the_middle_of_taking_over(crashing):
     station = crashing.station
     for process in ("gateway", "worker"):
@@ -185,6 +198,7 @@ async def test_a_kill_in_the_middle_of_taking_over(crashing):
             await crashing.verify()
 
 
+@ON_SQLITE
 async def test_a_kill_of_everything_is_made_good_at_the_next_start(crashing):
     """The machine's processes die at once, and nobody is back before the leases are over."""
     station = crashing.station
@@ -201,6 +215,7 @@ async def test_a_kill_of_everything_is_made_good_at_the_next_start(crashing):
     assert len(crashing.seen.answered) > 40
 
 
+@ON_POSTGRES
 async def test_a_killed_settler_is_started_again_and_nobody_notices(crashing):
     station = crashing.station
     calling = asyncio.ensure_future(crashing.calls(150))
@@ -219,6 +234,7 @@ async def test_a_killed_settler_is_started_again_and_nobody_notices(crashing):
     await crashing.verify()
 
 
+@ON_POSTGRES
 async def test_a_gateway_that_was_stopped_for_longer_than_its_lease_charges_nothing_wrongly(crashing):
     """Others end its lease and release what it held; its late calls are our loss, and it serves again.
 

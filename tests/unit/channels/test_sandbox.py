@@ -79,7 +79,7 @@ async def test_nobody_changes_or_disables_them(made):
     assert not await made.disable_channel(channel.id, "reason")
     assert not await made.disable_credential(channel.credentials[0].id, "credential")
 
-    assert made.candidates("kling", "test", "default", "any") == [channel]
+    assert list(made.candidates("kling", "test", "default", "any")) == [channel]
 
 
 async def test_only_the_sandboxs_own_address_is_permitted_to_them(made):

@@ -6,7 +6,7 @@ INSERT INTO tasks (id, account_id, mode, key_id, request_id, operation, provider
     names, asked, created_at, deadline_at)
 VALUES (:id, :account_id, :mode, :key_id, :request_id, :operation, :provider, :model, 'submitting', 0, 1, :bucket,
     :node_id, :hold_id, :held, 0, :usage, :price_version, :multiplier, :external_id, :hook_url, '{}', :parent_id,
-    :names, :asked, :now, :now + :deadline_ms)
+    :names, :asked, :now, :now + CAST(:deadline_ms AS BIGINT))
 ON CONFLICT DO NOTHING
 
 -- name: now
