@@ -26,7 +26,12 @@ POKE_ENDED = query_of(
     "poke", "UPDATE tasks SET next_look_at = now_ms() WHERE finished_at IS NOT NULL AND bucket IS NOT NULL"
 )
 OPEN = query_of("open", "SELECT count FROM open_tasks")
-COSTS = query_of("costs", "SELECT cost, charge, status FROM requests ORDER BY created_at, id")
+COSTS = query_of(
+    "costs",
+    "SELECT cost, charge, status,"
+    " (SELECT CAST(SUM(cost) AS BIGINT) FROM attempts WHERE request_id = requests.id) AS of_attempts"
+    " FROM requests ORDER BY created_at, id",
+)
 
 
 @pytest.fixture
@@ -220,6 +225,21 @@ async def test_polls_still_use_a_credential_that_was_taken_out_of_use(world, job
     assert jobs.credentials == ["Bearer workshop-credential"]
 
 
+async def test_what_a_task_cost_is_noted_at_the_attempt_that_made_it(world, jobs):
+    await submit(world)
+    jobs.finish(files=[])
+
+    await world.poll()
+
+    [row] = await world.rows(COSTS)
+    assert row == {
+        "cost": Money.parse(COST).nano,
+        "charge": Money.parse(PRICE).nano,
+        "status": "succeeded",
+        "of_attempts": Money.parse(COST).nano,
+    }
+
+
 # Cancelling, and what comes late
 
 
@@ -241,7 +261,8 @@ async def test_f083_a_cancel_reaches_the_vendor_and_a_late_result_is_recorded_wi
 
     [row] = await rows(world)
     assert (row["status"], row["result"], row["captured"], row["bucket"]) == ("cancelled", None, 0, None)
-    assert await world.rows(COSTS) == [{"cost": Money.parse(COST).nano, "charge": 0, "status": "cancelled"}]
+    cost = Money.parse(COST).nano
+    assert await world.rows(COSTS) == [{"cost": cost, "charge": 0, "status": "cancelled", "of_attempts": cost}]
     assert (await world.balance()).posted == Money.parse("10")
     assert jobs.asked_for("stop") == [["job-1"]]
 
@@ -270,7 +291,8 @@ async def test_a_result_after_the_deadline_is_recorded_and_not_delivered(world, 
 
     [row] = await rows(world)
     assert (row["status"], row["error_code"], row["captured"]) == ("expired", "timeout", 0)
-    assert await world.rows(COSTS) == [{"cost": Money.parse(COST).nano, "charge": 0, "status": "expired"}]
+    cost = Money.parse(COST).nano
+    assert await world.rows(COSTS) == [{"cost": cost, "charge": 0, "status": "expired", "of_attempts": cost}]
 
 
 async def test_after_an_hour_nobody_looks_any_more(world, jobs):

@@ -112,7 +112,11 @@ class Ends:
         ends = [(task, _without_charge(order) if task.id not in charges else order) for task, order in ends]
         store.finish_many(tx, [(task, order, charges.get(task.id, _FREE).captured) for task, order in ends])
         store.open_fewer(tx, ((task.account_id, task.mode) for task, _ in ends))
-        tx.run_many(store.SQL.finish_request, [self._record(task, order, charges) for task, order in ends])
+        records = [self._record(task, order, charges) for task, order in ends]
+        tx.run_many(store.SQL.finish_request, records)
+        costs = [{"id": record["id"], "cost": record["cost"]} for record in records if record["cost"]]
+        if costs:
+            tx.run_many(store.SQL.add_attempt_cost, costs)
         for task, order in ends:
             for position, file in enumerate(order.kept):
                 self._assets.record(tx, file, request_id=task.request_id, task_id=task.id, position=position)

@@ -342,6 +342,7 @@ class Looks:
                 return 0
             cost = cost_of(self._pricing, row["provider"], usage_of(row["usage"])).nano
             tx.run(store.SQL.add_cost, id=row["request_id"], cost=cost)
+            tx.run(store.SQL.add_attempt_cost, id=row["request_id"], cost=cost)
             return cost
 
         cost = await self._database.write(note)

@@ -244,6 +244,11 @@ RETURNING request_id, provider, usage
 -- name: add_cost
 UPDATE requests SET cost = cost + :cost WHERE id = :id
 
+-- name: add_attempt_cost
+-- The last attempt is the one that made the task.
+UPDATE attempts SET cost = cost + :cost
+WHERE request_id = :id AND number = (SELECT MAX(number) FROM attempts WHERE request_id = :id)
+
 -- name: finish_request
 UPDATE requests SET status = :status, usage = :usage, charge = :charge, loss = :loss, cost = cost + :cost,
     error_code = :error_code, error_message = :error_message, duration_ms = now_ms() - created_at
