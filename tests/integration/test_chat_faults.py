@@ -1,12 +1,21 @@
 """What a chat does when callers, vendors and money misbehave. Numbers are those of the fault catalogue."""
 
 import asyncio
+import datetime as dt
+import ipaddress
 import json
+import ssl
+import threading
 
 import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from tests_support import USAGE, answer, bytes_of, chat, chunk, hang, reset, sse
 
+from yiapi.channels import Routing
 from yiapi.money import Money
 from yiapi.providers.contract import Unit
 
@@ -399,6 +408,81 @@ async def test_f054_nobody_listens(world):
     await world.vendor.start()
 
 
+async def test_f055_a_vendor_that_cannot_prove_its_name_is_sent_nothing(world, impostor):
+    [channel] = [one for one in await world.app.channels.list_channels() if one.provider == "openai"]
+    await world.app.channels.update_channel(channel.id, base_url=impostor.url, credentials=["vendor-key"])
+    await world.app.refresh()
+
+    refused = await world.chat()
+
+    assert refused.status_code == 502
+    assert refused.json()["error"]["code"] == "upstream_error"
+    assert impostor.heard == b""
+    await assert_free(world)
+
+
+@pytest.mark.parametrize("channels", [2])
+async def test_f055_its_calls_go_to_another_channel(world, impostor):
+    first, *_ = [one for one in await world.app.channels.list_channels() if one.provider == "openai"]
+    await world.app.channels.update_channel(
+        first.id, base_url=impostor.url, credentials=["vendor-key"], routing=Routing(priority=1)
+    )
+    await world.app.refresh()
+
+    served = await world.chat()
+
+    assert served.status_code == 200
+    assert [attempt["fault"] for attempt in await world.attempts()] == ["unavailable", None]
+    assert impostor.heard == b""
+
+
+class Impostor:
+    """Speaks TLS with a certificate that nobody has signed but itself."""
+
+    def __init__(self, folder):
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+        now = dt.datetime.now(dt.UTC)
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - dt.timedelta(days=1))
+            .not_valid_after(now + dt.timedelta(days=1))
+            .add_extension(
+                x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
+            )
+            .sign(key, hashes.SHA256())
+        )
+        file = folder / "impostor.pem"
+        secret = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        file.write_bytes(secret + certificate.public_bytes(serialization.Encoding.PEM))
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(file)
+        self.heard = b""
+
+    async def start(self):
+        async def serve(reader, writer):
+            self.heard += await reader.read(1000)
+            writer.close()
+
+        self.server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=self.context)
+        self.url = f"https://127.0.0.1:{self.server.sockets[0].getsockname()[1]}"
+
+
+@pytest.fixture
+async def impostor(tmp_path):
+    impostor = Impostor(tmp_path)
+    await impostor.start()
+    yield impostor
+    impostor.server.close()
+    await impostor.server.wait_closed()
+
+
 async def test_f056_a_silent_vendor_is_a_time_out(world):
     world.vendor.otherwise = hang()
 
@@ -561,3 +645,38 @@ async def test_f078_a_caller_that_leaves_in_the_middle_pays_for_what_was_said(wo
     assert (record["http_status"], record["is_partial"]) == (499, 1)
     assert 0 < record["charge"] < Money.parse(PRICE).nano
     assert await world.open_holds() == []
+
+
+# F. Storage
+
+
+async def test_f098_when_every_connection_is_busy_readers_are_told_and_running_calls_settle(world):
+    gate = asyncio.Event()
+    world.vendor.script = [held_until(gate, answer(200, chat()))]
+    running = asyncio.ensure_future(world.chat({"idempotency-key": "one"}))  # an exact hold, settled by a transaction
+    await world.vendor.arrived.wait()
+    busy = threading.Event()
+    reading = [asyncio.ensure_future(world.app.database.read(lambda tx: busy.wait())) for _ in range(2)]
+    await asyncio.sleep(0)
+
+    refused = await world.client.get("/v1/requests")
+    gate.set()
+    served = await running
+    busy.set()
+    await asyncio.gather(*reading)
+
+    assert refused.status_code == 503
+    assert refused.json()["error"]["code"] == "storage_unavailable"
+    assert served.status_code == 200
+    assert (await world.balance()).posted == Money.parse("10") - Money.parse(PRICE)
+    assert await world.open_holds() == []
+
+
+def held_until(gate, act):
+    """Answer when a gate is open."""
+
+    async def wait(vendor, reader, writer, got):
+        await gate.wait()
+        await act(vendor, reader, writer, got)
+
+    return wait

@@ -34,6 +34,8 @@ CONFLICT_TRIES_MAX = 5
 GROUP_UNITS_MAX = 512
 BUSY_UNITS = 4
 GATHER_S = 0.0003
+READ_WAIT_S = 1.9
+"""For a connection that is free. Writers have connections of their own, so what reads wait for holds no settlement."""
 LATE_S = 0.1
 """While the database is away, what has waited for longer behind a failure fails with it."""
 
@@ -125,8 +127,20 @@ class Database:
         return await future
 
     async def read(self, job: Job[T]) -> T:
-        """Run a unit of work on one consistent view, beside the writer."""
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, job)
+        """Run a unit of work on one consistent view, beside the writer.
+
+        Raises StorageUnavailable, too, where no connection gets free for a while.
+        """
+        submitted = self._readers.submit(self._read, job)
+        reading = asyncio.wrap_future(submitted)
+        try:
+            await asyncio.wait((reading,), timeout=READ_WAIT_S)
+        except asyncio.CancelledError:
+            submitted.cancel()
+            raise
+        if not reading.done() and submitted.cancel():
+            raise StorageUnavailable("every connection is busy", retry_after_s=1)
+        return await reading
 
     def group(
         self, run: Callable[[Transaction, list[I]], list[R | Exception]], *, in_turn: bool = False
