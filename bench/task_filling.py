@@ -22,7 +22,11 @@ from yiapi.tasks.models import NewTask
 PRICE_NANO = 10_000_000
 SHARE = 1_000
 OPEN = query_of("bench.open", "SELECT id, operation FROM tasks WHERE finished_at IS NULL ORDER BY id LIMIT :limit")
-DROP = query_of("bench.drop", "UPDATE tasks SET bucket = NULL, next_look_at = NULL WHERE finished_at IS NULL")
+DROP = query_of(
+    "bench.drop",
+    "UPDATE tasks SET bucket = NULL, next_look_at = NULL WHERE id IN"
+    " (SELECT id FROM tasks WHERE finished_at IS NULL AND bucket IS NOT NULL LIMIT 5000)",
+)
 RESUME = query_of(
     "bench.resume",
     "UPDATE tasks SET bucket = :bucket, started_at = now_ms(), deadline_at = now_ms() + 7200000 WHERE id = :id",
@@ -75,7 +79,8 @@ async def fill(url: str, filled: Filled, count: int, name: str) -> None:
     """Have exactly so many tasks of one operation waiting, all of them in the memory of whoever takes their bucket."""
     database = Database(url)
     try:
-        await database.write(lambda tx: tx.run(DROP))
+        while await database.write(lambda tx: tx.run(DROP)):
+            pass
         found = await database.read(lambda tx: tx.all(OPEN, limit=10**7))
         here = [row["id"] for row in found if row["operation"] == f"{SLUG}.{name}"][:count]
         for at in range(0, len(here), SHARE):

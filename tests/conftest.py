@@ -19,7 +19,7 @@ COPIES_KEPT = 16
 SETTINGS = {"fsync": "off", "full_page_writes": "off", "autovacuum": "off", "max_wal_size": "64MB"}
 
 
-LONG_S = 3600
+LONG_S = 4 * 3600
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -29,8 +29,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Give the long form the time that it needs, and leave out what runs in it alone."""
     is_long = config.getoption("--long")
-    for item in items:
-        if is_long:
+    if is_long or config.getoption("--chaos-full", default=False):
+        for item in items:
             item.add_marker(pytest.mark.timeout(LONG_S))
     left_out = [] if is_long else [item for item in items if item.get_closest_marker("long")]
     if left_out:

@@ -92,6 +92,7 @@ async def run_worker(settings: Settings, *, name: str) -> None:
     async with open_app(settings, node_name(name, settings.data)) as app:
         await app.recover()
         tend(app)
+        _calm_collector()
         polling = asyncio.create_task(app.poller.run())
         app.start(app.courier.run())
         assets = app.station.assets

@@ -38,7 +38,7 @@ TEND_SHARE = 0.2
 """Of the time between two renewals: how often workers look for each other and for free buckets."""
 
 END_PAUSE_S = 0.5
-WALK_S = 0.5
+WALK_S = 1.0
 """The pause between two buckets of the walk that compares memory with the rows."""
 
 COUNT_S = 1.0
@@ -215,16 +215,21 @@ class Poller:
             return
         self._walked = next((number for number in owned if number > self._walked), owned[0])
         number, known = self._walked, self.agenda.ids(self._walked)
-        rows = await self._database.read(lambda tx: _waiting_in(tx, [number]))
+        ids = await self._database.read(lambda tx: store.waiting_ids(tx, number))
+        if ids - known:
+            await self._load_missed(number)
         if number not in self.buckets.fences:
             return
-        missed = self.agenda.load(rows)
-        if missed:
-            log.warning("tasks_were_missed", bucket=number, tasks=missed)
-        for task_id in known - {row["id"] for row in rows}:
+        for task_id in known - ids:
             task = self.agenda.get(number, task_id)
             if task is not None and not task.is_busy:
                 self.agenda.drop(task)
+
+    async def _load_missed(self, number: int) -> None:
+        rows = await self._database.read(lambda tx: _waiting_in(tx, [number]))
+        missed = self.agenda.load(rows) if number in self.buckets.fences else 0
+        if missed:
+            log.warning("tasks_were_missed", bucket=number, tasks=missed)
 
     # The queue
 

@@ -274,6 +274,11 @@ def waiting(tx: Transaction, bucket: int, *, after: str, limit: int) -> list[Row
     return tx.all(SQL.waiting, bucket=bucket, after=after, limit=limit)
 
 
+def waiting_ids(tx: Transaction, bucket: int) -> set[str]:
+    """Return which tasks the owner of a bucket has to know."""
+    return {row["id"] for row in tx.all(SQL.waiting_ids, bucket=bucket)}
+
+
 def held(tx: Transaction, fences: Mapping[str, int]) -> set[str]:
     """Return which of some tasks have not ended and are in a bucket with the given fence; their rows are locked."""
     rows = tx.all(SQL.held, ids=_ids(fences))

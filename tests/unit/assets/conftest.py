@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import pytest
 from PIL import Image
+from small_s3 import SmallS3
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 
@@ -20,6 +21,7 @@ from yiapi.errors import InvalidApiKey
 from yiapi.ids import new_id
 
 BASE_URL = "https://station.example"
+AWS = {"ACCESS_KEY_ID": "a" * 20, "SECRET_ACCESS_KEY": "b" * 40, "REGION": "eu-west-1"}
 
 
 @pytest.fixture
@@ -178,9 +180,22 @@ def links(clock: ManualClock) -> Links:
     return Links(BASE_URL, bytes(range(32)), clock=clock)
 
 
-@pytest.fixture(params=["folder", "memory"])
+@pytest.fixture
+def s3(monkeypatch) -> Iterator[SmallS3]:
+    """A bucket beside us."""
+    s3 = SmallS3()
+    for name, value in (AWS | {"ENDPOINT_URL": s3.url}).items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    yield s3
+    s3.stop()
+
+
+@pytest.fixture(params=["folder", "memory", "s3"])
 def files(request, tmp_path: Path):
-    files = files_at(None if request.param == "folder" else "memory:", folder=tmp_path / "assets")
+    if request.param == "s3":
+        request.getfixturevalue("s3")
+    url = {"folder": None, "memory": "memory:", "s3": "s3://bucket/prefix"}[request.param]
+    files = files_at(url, folder=tmp_path / "assets")
     yield files
     files.close()
 
@@ -195,7 +210,7 @@ def folder_files(tmp_path: Path):
 @pytest.fixture
 def bucket(tmp_path: Path, monkeypatch):
     """A bucket that nobody connects to."""
-    for name, value in {"ACCESS_KEY_ID": "a" * 20, "SECRET_ACCESS_KEY": "b" * 40, "REGION": "eu-west-1"}.items():
+    for name, value in AWS.items():
         monkeypatch.setenv(f"AWS_{name}", value)
     return files_at("s3://bucket/prefix", folder=tmp_path / "s3")
 

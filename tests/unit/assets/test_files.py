@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import httpx
 import pytest
 
 from yiapi.assets import FileMissing, files_at
@@ -43,6 +44,21 @@ async def test_a_large_file_comes_in_pieces(folder_files):
 
     assert b"".join(pieces) == whole
     assert len(pieces) > 1
+
+
+async def test_a_bucket_takes_a_large_file_in_parts_and_says_what_it_is(s3, tmp_path: Path):
+    files = files_at("s3://bucket/prefix", folder=tmp_path)
+    whole = os.urandom(9 * 1024 * 1024)
+    path = files.incoming / "gathered"
+    path.write_bytes(whole)
+
+    await files.put(KEY, path, content_type="image/png")
+
+    assert await content(files, stop=len(whole)) == whole
+    assert s3.objects[f"prefix/{KEY}"] == (whole, {"content-type": "image/png", "content-disposition": "inline"})
+    assert all(s3.signed)
+    async with httpx.AsyncClient() as anybody:
+        assert (await anybody.get(await files.presigned(KEY, life_s=300))).content == whole
 
 
 async def test_nothing_can_be_read_of_an_empty_file(files, put):
@@ -148,9 +164,9 @@ def test_a_store_is_chosen_by_its_url(tmp_path: Path):
         files_at("ftp://x", folder=tmp_path)
 
 
-async def test_only_a_bucket_makes_links_of_its_own(files, bucket):
+async def test_only_a_bucket_makes_links_of_its_own(folder_files, bucket):
     link = await bucket.presigned(KEY, life_s=300)
 
-    assert await files.presigned(KEY, life_s=300) is None
+    assert await folder_files.presigned(KEY, life_s=300) is None
     assert f"/prefix/{KEY}?" in link
     assert "X-Amz-Expires=300" in link

@@ -192,6 +192,9 @@ SELECT id, bucket, operation, request_id, status, progress, channel_id, credenti
 FROM tasks WHERE bucket = :bucket AND id > :after AND next_look_at IS NULL AND node_id IS NULL
 ORDER BY id LIMIT :limit
 
+-- name: waiting_ids
+SELECT id FROM tasks WHERE bucket = :bucket AND next_look_at IS NULL AND node_id IS NULL
+
 -- name: waiting_one
 SELECT id, bucket, operation, request_id, status, progress, channel_id, credential_id, vendor_task_id, watched_until,
     window_until, succeeded_at, created_at, started_at, finished_at, deadline_at, now_ms() AS now,
