@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 from yiapi.calls import store
 from yiapi.calls.beside import AnySettler
@@ -15,6 +16,9 @@ from yiapi.ledger import allowances_of, recalled, release_many
 from yiapi.logs import get_logger
 
 TICK_S = 0.05
+LOOK_S = 0.2
+"""From one look into the books to the next: each hands the interpreter to another thread and back."""
+
 BEHIND_S = 1.0
 """A settler that has not written a frame for so long is behind: calls take exact holds until it has."""
 STRANGERS_S = 5.0
@@ -32,6 +36,7 @@ class Tending:
         self._now = clock.monotonic
         self._mark, self._marked_at = BEGINNING, self._now()
         self._sought_at = self._now()
+        self._looked_at = -math.inf
 
     async def run(self) -> None:
         """Do it for as long as the node lives."""
@@ -39,18 +44,21 @@ class Tending:
             await asyncio.sleep(TICK_S)
             self._settler.look_after()
             try:
-                await self.tick()
+                await self.tick(is_due=self._now() - self._looked_at >= LOOK_S)
             except StorageUnavailable as error:
                 if not self._purses.is_suspended:
                     log.warning("allowances_suspended", error=error.code)
                 self._purses.is_suspended = True
 
-    async def tick(self) -> None:
-        """Do it once. Raises StorageUnavailable."""
+    async def tick(self, *, is_due: bool = True) -> None:
+        """Do it once; ``is_due`` looks into the books, too. Raises StorageUnavailable."""
         is_active = self._purses.tick()
         if not (is_active or self._purses.is_suspended):
             return
         await self._purses.make_room()
+        if not is_due:
+            return
+        self._looked_at = self._now()
         calls_in, place = await self._database.read(self._look)
         for wallet, number in calls_in:
             self._purses.answer(wallet, number)
