@@ -104,6 +104,10 @@ class InvalidApiKey(StationError):
     status, code = 401, "invalid_api_key"
 
 
+class ApiKeyMissing(InvalidApiKey):
+    """No key was given."""
+
+
 class InsufficientQuota(StationError):
     """The wallet, or the key's budget, does not cover the hold; the message names which."""
 

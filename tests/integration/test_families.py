@@ -724,11 +724,38 @@ PATHS = ["submit/imagine", "submit/action", "submit/modal", "insight-face/swap",
 
 async def test_f006_nonsense_is_refused_in_the_dialect(world):
     for path in PATHS:
-        for body in NONSENSE:
+        for body in NONSENSE[path.startswith("task/") :]:  # a list of nothing is asked for with nothing
             said = await world.client.post(f"/mj/{path}", content=body, headers={"content-type": "application/json"})
 
             assert (said.status_code, said.json()["code"]) == (400, 4), (path, body[:40], said.text)
     assert world.calls_upstream == 0
+
+
+async def test_f041_a_key_at_another_speed_is_another_submission(world):
+    world.vendor.script = [receipt("1"), receipt("2"), receipt("3")]
+    key = {"idempotency-key": "one"}
+    paths = ["/mj/submit/imagine", "/mj-relax/mj/submit/imagine", "/mj-turbo/mj/submit/imagine"]
+
+    said = [await world.client.post(path, json={"prompt": "a fox"}, headers=key) for path in [*paths, *paths]]
+
+    results = [one.json()["result"] for one in said]
+    assert len(set(results)) == 3
+    assert results[:3] == results[3:]
+    assert world.calls_upstream == 3
+
+
+async def test_what_the_station_ended_says_so_in_the_words_of_the_protocol(world):
+    world.vendor.script = [receipt("1"), answer(200, {"code": 1})]
+    made = (await post(world, "submit/imagine", prompt="a fox")).json()["result"]
+
+    await world.client.post(f"/mj/task/{made}/cancel")
+
+    task = (await world.client.get(f"/mj/task/{made}/fetch")).json()
+    assert (task["status"], task["failReason"], task["botType"]) == ("CANCEL", "取消任务", "MID_JOURNEY")
+
+
+async def test_a_list_of_nothing_is_empty(world):
+    assert (await world.client.post("/mj/task/list-by-condition")).json() == []
 
 
 # Lists and seeds

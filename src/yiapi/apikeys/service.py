@@ -18,7 +18,7 @@ from yiapi.apikeys.checks import check_name, check_restrictions
 from yiapi.apikeys.models import OPEN_TASKS_MAX, PARALLEL_MAX, Account, Key, KeyMode, NewKey, Restrictions
 from yiapi.clock import Clock
 from yiapi.db import Database, Transaction
-from yiapi.errors import InvalidApiKey, InvalidRequest, PermissionDenied
+from yiapi.errors import ApiKeyMissing, InvalidApiKey, InvalidRequest, PermissionDenied
 from yiapi.ids import new_id
 from yiapi.secrets import ServerSecret, keyed_hash
 
@@ -74,7 +74,7 @@ class ApiKeys:
         """Return the key that a caller showed. Raises InvalidApiKey, PermissionDenied for a suspended account."""
         raw = text.checked(given)
         if raw is None:
-            raise InvalidApiKey("no API key was given" if not given else "this API key is not valid")
+            raise InvalidApiKey("this API key is not valid") if given else ApiKeyMissing("no API key was given")
         key = self._snapshot.keys.get(hmac.digest(self._pepper, raw, "sha256"))
         if key is None:
             raise InvalidApiKey("this API key is not valid")

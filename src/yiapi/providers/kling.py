@@ -5,10 +5,11 @@ Contract: contracts/kling.md
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from yiapi.providers.contract import (
     REMOVED,
+    ApiKeyMissing,
     Count,
     Fault,
     FaultShape,
@@ -59,7 +60,7 @@ class Video(Made):
     """Text to video."""
 
     prompt: str | None = None
-    mode: str = "std"
+    mode: Literal["std", "pro"] = "std"
     duration: NumberText = "5"
 
 
@@ -163,13 +164,19 @@ FAULTS = FaultShape(
     inside=lambda body: body.get("code") != 0,
 )
 
-CODE_BY_STATUS = {401: 1002, 402: 1101, 403: 1103, 404: 1203, 429: 1302, 503: 5001, 504: 5002}
+CODE_BY_STATUS = {401: 1002, 402: 1101, 403: 1103, 404: 1203, 405: 1202, 429: 1302, 503: 5001, 504: 5002}
+KEY_MISSING = 1001
+BAD_VALUE = 1201
 
 
 def envelope(error: StationError, request_id: str) -> Any:
     """Say an error as Kling does; the code is Kling's own where it refused."""
     code = error.vendor.code if error.vendor and isinstance(error.vendor.code, int) else None
     fallback = CODE_BY_STATUS.get(error.status, 1200 if error.status < 500 else 5000)
+    if isinstance(error, ApiKeyMissing):
+        fallback = KEY_MISSING
+    elif error.status in {400, 415} and error.param:
+        fallback = BAD_VALUE
     return {"code": code or fallback, "message": error.message, "request_id": request_id}
 
 

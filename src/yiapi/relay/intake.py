@@ -148,7 +148,7 @@ def claim_of(call: Call) -> Claim | None:
     if key is None:
         return None
     method = call.inbound.method
-    route = f"{method} {call.served.path}"
+    route = f"{method} {call.inbound.path.decode('latin-1')}"  # of an operation's places each is a route of its own
     call.claim = Claim(
         account_id=call.account.id,
         mode=call.key.mode,

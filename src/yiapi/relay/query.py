@@ -89,7 +89,7 @@ async def _named(station: Station, call: Call, query: Query) -> Sequence[Task]:
         window_s=settings.client_body_s,
         memory_bytes=settings.body_memory_bytes,
     )
-    ids = query.ids(bodies.decode(operation, body))
+    ids = query.ids(bodies.decode(operation, body or b"{}"))
     if len(ids) > IDS_MAX:
         raise InvalidRequest(f"At most {IDS_MAX} tasks can be asked for at once.")
     return await station.tasks.lookup.some(call.account.id, call.key.mode, call.served.provider.slug, ids)

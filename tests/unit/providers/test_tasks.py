@@ -92,9 +92,9 @@ def test_results_are_shown_at_the_end_only(name, status):
 def test_the_reason_of_an_end_is_shown_where_the_dialect_has_a_place_for_it(name):
     shape = SHAPES[name]
 
-    body = shape.render(view(Status.EXPIRED, error_message="The vendor did not finish in time."), "req_1")
+    body = shape.render(view(Status.FAILED, error_message="The result could not be fetched."), "req_1")
 
-    assert read(body, shape.reason) == "The vendor did not finish in time."
+    assert read(body, shape.reason) == "The result could not be fetched."
 
 
 @pytest.mark.parametrize("name", [name for name in SHAPES if SHAPES[name].external_id])

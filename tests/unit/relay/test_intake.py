@@ -129,6 +129,7 @@ async def test_without_a_key_there_is_no_claim(call):
 async def test_a_claim_is_of_tenant_route_and_key(call, new_key):
     one = call("kling.image", idempotency_key="k-1")
     one.account, one.key, one.body = new_key.account, new_key, b'{"prompt": "x"}'
+    one.inbound.path = b"/kling/v1/images/generations"
 
     claim = claim_of(one)
 

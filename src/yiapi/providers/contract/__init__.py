@@ -12,7 +12,7 @@ Three rungs; take the lowest that works:
 No I/O, no money, no HTTP library. Prices are data beside the file (``<slug>.toml``).
 """
 
-from yiapi.errors import FieldMissing, InvalidRequest, StationError, VendorWords
+from yiapi.errors import ApiKeyMissing, FieldMissing, InvalidRequest, StationError, VendorWords
 from yiapi.providers.contract.answers import AnswerShape, Seen, StreamShape, Tap
 from yiapi.providers.contract.auth import Auth, Bearer, HeaderKey, JwtHS256
 from yiapi.providers.contract.bodies import REMOVED, FilePart, edit
@@ -31,6 +31,7 @@ __all__ = [
     "NO_LIMIT",
     "REMOVED",
     "AnswerShape",
+    "ApiKeyMissing",
     "Auth",
     "Batch",
     "Bearer",

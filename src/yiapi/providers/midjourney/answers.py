@@ -101,6 +101,11 @@ WORDS = {
     Status.EXPIRED: "FAILURE",
 }
 
+REASONS = {Status.CANCELLED: "取消任务", Status.EXPIRED: "任务超时"}
+"""Why a task of ours ended without the vendor, in the words of this protocol."""
+
+BOT = "MID_JOURNEY"
+
 
 def shown(view: TaskView) -> Any:
     """Write a task: the fields that every kind of vendor has, from its last answer or from what was asked."""
@@ -115,7 +120,8 @@ def shown(view: TaskView) -> Any:
     final = properties if isinstance(properties, dict) else {}
     body = {
         "id": view.id,
-        **{name: said(name) for name in ("action", "botType")},
+        "action": said("action"),
+        "botType": said("botType") or BOT,
         "status": word(view, answer, asked),
         **{name: said(name) for name in ("prompt", "promptEn", "description", "state")},
         "submitTime": answer.get("submitTime") or view.created_at_ms,
@@ -123,7 +129,7 @@ def shown(view: TaskView) -> Any:
         "finishTime": (answer.get("finishTime") or view.finished_at_ms) if view.status.is_final else None,
         "progress": "100%" if is_done or WORDS[view.status] == "FAILURE" else f"{view.progress}%",
         "imageUrl": answer.get("imageUrl") if is_done else None,
-        "failReason": view.error_message if view.status.is_final and not is_done else None,
+        "failReason": REASONS.get(view.status, view.error_message) if view.status.is_final and not is_done else None,
         "buttons": (answer.get("buttons") or []) if is_done else [],
         "properties": {
             "finalPrompt": final.get("finalPrompt", asked.get("finalPrompt")),
