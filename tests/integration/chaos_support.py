@@ -125,6 +125,11 @@ class Outcome:
         assert (self.lost, self.double_submissions, self.double_charges) == (0, 0, 0), self
         assert (self.holds_open, self.violations) == (0, 0), self
 
+    def row(self, name: str) -> tuple[str | int, ...]:
+        """Return a row of the table at the end."""
+        counts = (self.kills, self.tasks, self.lost, self.double_submissions, self.double_charges, self.violations)
+        return (name, *counts, f"{self.ready_p95_s:.1f}")
+
     @property
     def ready_p95_s(self) -> float:
         found = sorted(self.ready_s)

@@ -47,16 +47,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--chaos-full", action="store_true", help="run the chaos of tasks in full: hours")
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand what chaos came to over to the process that prints it, where tests run in several."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["chaos"] = session.config.stash.get(OUTCOMES, [])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take it over."""
+    node.config.stash.setdefault(OUTCOMES, []).extend(getattr(node, "workeroutput", {}).get("chaos", []))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say what chaos came to."""
-    if OUTCOMES not in config.stash or not config.getoption("--chaos-full"):
+    rows = config.stash.get(OUTCOMES, [])
+    if not rows or not config.getoption("--chaos-full"):
         return
     columns = "{:<18}{:>7}{:>8}{:>6}{:>20}{:>16}{:>12}{:>13}"
     names = ("chaos", "kills", "tasks", "lost", "double submissions", "double charges", "violations", "ready p95 s")
-    terminalreporter.write_line(columns.format(*names))
-    for name, one in config.stash[OUTCOMES]:
-        figures = (one.kills, one.tasks, one.lost, one.double_submissions, one.double_charges, one.violations)
-        terminalreporter.write_line(columns.format(name, *figures, f"{one.ready_p95_s:.1f}"))
+    for row in (names, *rows):
+        terminalreporter.write_line(columns.format(*row))
 
 
 @pytest.fixture

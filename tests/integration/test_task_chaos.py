@@ -70,7 +70,7 @@ async def begun(tmp_path, url, maker):
 async def finished(station, name, request, **options):
     await station.until_ended(**options)
     outcome = await station.outcome()
-    request.config.stash.setdefault(OUTCOMES, []).append((name, outcome))
+    request.config.stash.setdefault(OUTCOMES, []).append(outcome.row(name))
     outcome.assert_clean()
     return outcome
 
