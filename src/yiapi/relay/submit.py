@@ -233,7 +233,7 @@ async def _refused(station: Station, call: Call, new: NewTask, error: StationErr
     station.metrics.finished(record)
     if made_of(call).window_until is not None:
         record.task_id = new.id
-        await station.tasks.windows.refused(new.id, ending)
+        await station.tasks.windows.refused(new.id, ending, asked=call.earlier.asked if call.earlier else None)
     elif is_named:
         record.task_id = new.id
         await station.tasks.refused_by_name(new.id, ending)

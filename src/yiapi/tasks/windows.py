@@ -106,9 +106,12 @@ class Windows:
 
         return await self._calls.reserve(hold.wallet, lambda: self._database.write(write))
 
-    async def refused(self, task_id: str, ending: Ending) -> None:
-        """Open the window again: the vendor refused what it was filled with, and the hold is released."""
-        ending.also = [*ending.also, lambda tx: tx.run(SQL.reopen, id=task_id, fence=0)]
+    async def refused(self, task_id: str, ending: Ending, *, asked: str | None) -> None:
+        """Open the window again: the vendor refused what it was filled with, and the hold is released.
+
+        ``asked`` is what was noted of it while it was open.
+        """
+        ending.also = [*ending.also, lambda tx: tx.run(SQL.reopen, id=task_id, fence=0, asked=asked)]
         await asyncio.shield(self._calls.finish(ending))
 
     async def not_taken(self, task_id: str, fence: int) -> None:
@@ -117,7 +120,7 @@ class Windows:
         def write(tx: Transaction) -> bool:
             take_turn(tx)
             task = store.by_id(tx, task_id)
-            if task is None or tx.run(SQL.reopen, id=task_id, fence=fence) != 1:
+            if task is None or tx.run(SQL.reopen, id=task_id, fence=fence, asked=None) != 1:
                 return False
             release(tx, task.hold_id)
             tx.run(SQL.fail_request, id=task.request_id, error_code="submission_unknown", error_message=NOT_TAKEN)

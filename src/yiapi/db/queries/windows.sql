@@ -24,7 +24,8 @@ RETURNING *
 
 -- name: reopen
 UPDATE tasks SET status = 'queued', held = 0, request_id = opened_by, deadline_at = window_until,
-    next_look_at = window_until, started_at = created_at, version = version + 1, node_id = NULL
+    next_look_at = window_until, started_at = created_at, version = version + 1, node_id = NULL,
+    asked = coalesce(CAST(:asked AS TEXT), asked)
 WHERE id = :id AND status IN ('submitting', 'unknown') AND window_until IS NOT NULL AND (CAST(:fence AS BIGINT) = 0
     OR EXISTS (SELECT 1 FROM task_buckets b WHERE b.number = tasks.bucket AND b.fence = CAST(:fence AS BIGINT)))
 
