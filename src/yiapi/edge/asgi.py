@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 from yiapi.edge.heads import lines_of
 from yiapi.edge.inbound import CallerGone, Inbound
+from yiapi.ids import new_id
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -17,6 +18,9 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 GONE: Message = {"type": "http.disconnect"}
+UNREADABLE = (
+    b'{"error": {"message": "The path is not UTF-8.", "code": "invalid_request", "type": "invalid_request_error"}}'
+)
 
 
 class AsgiBridge:
@@ -29,7 +33,8 @@ class AsgiBridge:
         """Serve one request."""
         scope = scope_of(inbound)
         if scope is None:
-            inbound.answer(400, b"", b"")
+            lines = b"content-type: application/json\r\nx-request-id: %b\r\n" % new_id("req").encode()
+            inbound.answer(400, lines, UNREADABLE)
             return
         exchange = _Exchange(inbound)
         inbound.on_leave(exchange.leave)

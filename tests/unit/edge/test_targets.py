@@ -1,6 +1,7 @@
 """What a caller asks for is read as every server reads it, by handlers of our own and by an ASGI application."""
 
 import asyncio
+import json
 
 import pytest
 
@@ -133,7 +134,9 @@ async def test_a_path_that_is_no_text_is_refused(serve, call):
 
     caller = await call(await serve(bridged(application)))
 
-    assert (await caller.ask(get(b"/%ff"))).status == 400
+    refused = await caller.ask(get(b"/%ff"))
+    assert (refused.status, json.loads(refused.body)["error"]["code"]) == (400, "invalid_request")
+    assert refused.headers["x-request-id"].startswith("req_")
     assert (await caller.ask(get(b"/%ff"))).status == 400  # the connection is as good as before
 
 
