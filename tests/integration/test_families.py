@@ -525,6 +525,24 @@ async def test_what_is_finished_at_once_is_paid_and_has_its_picture(world):
     assert await world.open_holds() == []
 
 
+async def test_what_is_there_already_is_answered_with_our_link_and_costs_nothing(world):
+    task_id = await grid(world)
+    link = f"{world.vendor.url}/u2.png"
+    again = receipt("1744012399000456", 21, "任务已存在", status="SUCCESS", imageUrl=link)
+    world.vendor.script = [again, picture(), again]
+    done = await submit(world, "submit/change", taskId=task_id, action="UPSCALE", index=2)
+    before = (await world.balance()).posted
+
+    said = (await post(world, "submit/change", taskId=task_id, action="UPSCALE", index=2)).json()
+
+    assert (said["code"], said["result"], said["properties"]["status"]) == (1, done, "SUCCESS")
+    assert world.vendor.url not in said["properties"]["imageUrl"]
+    path = "/files/" + said["properties"]["imageUrl"].partition("/files/")[2]
+    assert (await world.client.get(path)).content.startswith(b"\x89PNG")
+    assert (await world.balance()).posted == before
+    assert await world.open_holds() == []
+
+
 async def test_a_finished_task_whose_picture_is_not_to_be_had_is_asked_for(world):
     task_id = await grid(world)
     world.app.station.assets._keeper._pause = no_pause

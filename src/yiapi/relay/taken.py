@@ -90,7 +90,10 @@ async def _receipt(station: Station, call: Call, new: NewTask, won: Won[Any], re
     if task.window_until is None:  # else it fills a window, whose id the vendor repeats
         known = await station.tasks.lookup.by_vendor_id(task, won.channel.id, vendor_id)
         if known is not None:
-            return await _known(station, call, known, receipt.told(answer, known.id))
+            told = receipt.told(answer, known.id)
+            if receipt.told_again is not None:
+                told = receipt.told_again(told, await station.tasks.shown(known, call.request_id))
+            return await _known(station, call, known, told)
         if receipt.window is not None and receipt.window.opens(won.value):
             return await _opened(station, call, new, won, receipt, answer)
     told = receipt.told(answer, new.id)

@@ -39,6 +39,13 @@ def told(answer: Any, task_id: str) -> Any:
     }
 
 
+def told_again(told: Any, shown: Any) -> Any:
+    """Add our link to the picture that is there already."""
+    if shown["imageUrl"] is None:
+        return told
+    return told | {"properties": told["properties"] | {"status": shown["status"], "imageUrl": shown["imageUrl"]}}
+
+
 def shareable(properties: Any) -> dict[str, Any]:
     """Leave out what is about the vendor's account."""
     said = properties.items() if isinstance(properties, dict) else ()
@@ -178,6 +185,7 @@ TASK = TaskShape(
     receipt=Receipt(
         id="result",
         told=told,
+        told_again=told_again,
         noted=noted,
         window=Window(opens=opens_window, word="MODAL", open_s=WINDOW_S),
         finished=finished,
