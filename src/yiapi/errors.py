@@ -7,6 +7,7 @@
     │   ├── FieldMissing        400 invalid_request
     │   └── ImageTooLarge       400 image_too_large
     ├── InvalidApiKey           401 invalid_api_key
+    │   └── ApiKeyMissing       401 invalid_api_key
     ├── InsufficientQuota       402 insufficient_quota
     │   └── BalanceReserved     402 insufficient_quota
     ├── PermissionDenied        403 permission_denied

@@ -24,7 +24,7 @@ from yiapi.upstream.response import Response
 from yiapi.upstream.target import Limits
 
 _WHOLE_WRITE_BYTES_MAX: Final = 16 * 1024  # an empty socket buffer takes this much whole, or nothing
-_QUIET_S: Final = 0.005  # a connection idle for longer is looked at before it is used again: its end may be unread
+_QUIET_S: Final = 0.001  # a connection idle for longer is looked at before it is used again: its end may be unread
 _NEVER: Final = float("inf")
 
 
@@ -49,6 +49,7 @@ class Connection(AnswerParser, asyncio.Protocol):
         "_left_bytes",
         "_limits",
         "_owner",
+        "_poller",
         "_saw_end",
         "_timer",
         "_timer_at",
@@ -69,6 +70,7 @@ class Connection(AnswerParser, asyncio.Protocol):
         self.loop = loop
         self._owner = owner
         self._saw_end = False
+        self._poller: select.poll | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = _NEVER
         self._deadline = _NEVER
@@ -88,9 +90,10 @@ class Connection(AnswerParser, asyncio.Protocol):
         return quiet_s < _QUIET_S or not self._is_readable()
 
     def _is_readable(self) -> bool:
-        poller = select.poll()
-        poller.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
-        return bool(poller.poll(0))
+        if self._poller is None:
+            self._poller = select.poll()
+            self._poller.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return bool(self._poller.poll(0))
 
     # Sending
 
