@@ -2,13 +2,11 @@
 
 ``./station test`` calls this. Paths choose among both; ``-k`` and ``-m`` choose among ours; whatever else is given goes
 to pytest. The acceptance tests mostly wait for vendors; what they say is shown behind ours, unless ours failed, so that
-the closing line on the screen is the one that matters. A few tests that fail while others run beside them are run once
-more, alone, and named as unsteady when they pass then: they are to be mended, but no reason to turn a change away.
+the closing line on the screen is the one that matters.
 """
 
 import argparse
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -18,15 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-import pytest
-
 ROOT = Path(__file__).parent.parent
 ACCEPTANCE = ROOT / "tests/acceptance"
 # A file's tests stay together: they share a database and its server. Those that take longest begin first.
 PARALLEL = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
+OWN = [sys.executable, "-m", "pytest", *PARALLEL]
 ACCEPTING = [sys.executable, str(ROOT / "tools/acceptance.py")]
-LAST_FAILED = ROOT / ".pytest_cache/v/cache/lastfailed"
-UNSTEADY_MAX = 4
 LIMIT_S = 25 * 60  # of one part, were a test to hang that its own limit does not end
 WITHOUT_SERVERS = "not postgres and not nginx"
 
@@ -45,27 +40,18 @@ def main() -> int:
     if made.own is None:
         return run([*ACCEPTING, *(made.acceptance or ())])
     if made.acceptance is None:
-        return run_own(made.own)
+        return run([*OWN, *made.own])
     with tempfile.TemporaryFile() as said:
         accepting = start([*ACCEPTING, *made.acceptance], said)
         try:
-            status = run_own(made.own)
+            status = run([*OWN, *made.own])
         finally:
             accepted = ended(accepting, 0 if sys.exc_info()[0] else LIMIT_S)
         if status:
             return status
         said.seek(0)
         sys.stdout.buffer.write(said.read())
-    if accepted == pytest.ExitCode.TESTS_FAILED:
-        say("the acceptance tests once more, alone")
-        return run([*ACCEPTING, *made.acceptance])
     return accepted
-
-
-def run_own(arguments: list[str]) -> int:
-    """Run our own tests; a few that fail once more."""
-    status = run([sys.executable, "-m", "pytest", *PARALLEL, *arguments])
-    return run_again(arguments) if status == pytest.ExitCode.TESTS_FAILED else status
 
 
 def plan(arguments: list[str]) -> Plan:
@@ -88,21 +74,6 @@ def plan(arguments: list[str]) -> Plan:
         own=flags + chosen + own if own or not strangers else None,
         acceptance=flags + strangers if strangers or not (is_chosen or options.quick) else None,
     )
-
-
-def run_again(arguments: list[str]) -> int:
-    """Run a few tests that failed once more, alone, and return what comes of it; many are not unsteady but broken."""
-    try:
-        failed = sorted(json.loads(LAST_FAILED.read_text()))
-    except (OSError, ValueError):
-        return 1
-    if not 0 < len(failed) <= UNSTEADY_MAX:
-        return 1
-    say("once more, alone: " + ", ".join(failed))
-    status = run([sys.executable, "-m", "pytest", "--last-failed", "--last-failed-no-failures", "none", *arguments])
-    if status == 0:
-        say("UNSTEADY, to be mended: " + ", ".join(failed))
-    return status
 
 
 def run(command: list[str]) -> int:

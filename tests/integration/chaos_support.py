@@ -190,7 +190,7 @@ class Station:
         async with asyncio.timeout(READY_S):
             while '"worker_ready"' not in path.read_text():
                 assert started.poll() is None, path.read_text()
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.05)  # sleep: another process gets ready
         return started
 
     def pid(self, name: str) -> int:
@@ -216,7 +216,7 @@ class Station:
                 with contextlib.suppress(httpx.HTTPError):
                     if (await client.get("/readyz")).status_code == 200:
                         return
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.05)  # sleep: another process gets ready
 
     async def submit(self, client: httpx.AsyncClient) -> str | None:
         """Submit one task; what is not acknowledged was not promised."""
@@ -236,7 +236,7 @@ class Station:
         async def call(client: httpx.AsyncClient) -> None:
             while not stop.is_set():
                 await self.submit(client)
-                await asyncio.sleep(pause_s * random.uniform(0.5, 1.5))
+                await asyncio.sleep(pause_s * random.uniform(0.5, 1.5))  # sleep: callers come when they like
 
         async with httpx.AsyncClient(base_url=self.base_url, headers=headers, timeout=20) as client:
             running = [asyncio.create_task(call(client)) for _ in range(count)]

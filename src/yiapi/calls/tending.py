@@ -44,20 +44,28 @@ class Tending:
             await asyncio.sleep(TICK_S)
             self._settler.look_after()
             try:
-                await self.tick(is_due=self._now() - self._looked_at >= LOOK_S)
+                if await self.prepare() and self._now() - self._looked_at >= LOOK_S:
+                    await self.look()
             except StorageUnavailable as error:
                 if not self._purses.is_suspended:
                     log.warning("allowances_suspended", error=error.code)
                 self._purses.is_suspended = True
 
-    async def tick(self, *, is_due: bool = True) -> None:
-        """Do it once; ``is_due`` looks into the books, too. Raises StorageUnavailable."""
+    async def tick(self) -> None:
+        """Do it once. Raises StorageUnavailable."""
+        if await self.prepare():
+            await self.look()
+
+    async def prepare(self) -> bool:
+        """Do what needs no books: age the allowances, and keep space for the journal; False if nothing is under way."""
         is_active = self._purses.tick()
         if not (is_active or self._purses.is_suspended):
-            return
+            return False
         await self._purses.make_room()
-        if not is_due:
-            return
+        return True
+
+    async def look(self) -> None:
+        """Answer recalls, see how far the settler is, and release what nobody knows. Raises StorageUnavailable."""
         self._looked_at = self._now()
         calls_in, place = await self._database.read(self._look)
         for wallet, number in calls_in:
