@@ -14,7 +14,8 @@ from yiapi.providers.contract import Status
 from yiapi.providers.registry import Registry
 from yiapi.tasks.cadence import FIND_PAUSE_S, Cadence
 from yiapi.tasks.line import Key, Line, Look
-from yiapi.tasks.waiting import GONE, NEVER, Heap, Waiting
+from yiapi.tasks.queues import Ends
+from yiapi.tasks.waiting import GONE, NEVER, Waiting
 
 log = get_logger()
 
@@ -33,7 +34,7 @@ class Agenda:
     ) -> None:
         self.lines: dict[Key, Line] = {}
         self._buckets: dict[int, dict[str, Waiting]] = {}
-        self._ends = Heap("ends_at")
+        self._ends = Ends()
         self._registry = registry
         self._channels = channels
         self._clock = clock

@@ -12,12 +12,16 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from yiapi.clock import Clock
 from yiapi.providers.contract import Batch
-from yiapi.tasks.waiting import NEVER, Heap, Waiting
+from yiapi.tasks.queues import NextLooks
+from yiapi.tasks.waiting import NEVER, Waiting
 
 SINGLES_AT_ONCE = 32
 BATCHES_AT_ONCE = 4
 BATCH_AHEAD_S = 0.25
 """How much too early a task may be asked for, to go along with others."""
+
+TICK_S = 0.001
+"""What the event loop's timers can tell apart: one that is set to less goes off at once, before anything is due."""
 
 FAILURES_FREE = 2
 BACKOFF_S = 1.0
@@ -36,7 +40,7 @@ class Line:
     ) -> None:
         self.channel_id, self.credential_id, self.batch = key
         self.key = key
-        self.tasks = Heap("look_at")
+        self.tasks = NextLooks()
         self._clock = clock
         self._look = look
         self._may_look = may_look
@@ -104,8 +108,6 @@ class Line:
             until = now + BATCH_AHEAD_S
             while len(work) < self.batch.size_max and (other := self.tasks.pop(until)) is not None:
                 work.append(other)
-        for task in work:
-            task.is_busy = True
         return work
 
     def _looked(self, query: asyncio.Task[None]) -> None:
@@ -132,7 +134,7 @@ class Line:
             self._timer = None
         self._timer_at = at
         if at < NEVER:
-            wait_s = max(at - self._clock.monotonic(), 0.0)
+            wait_s = max(at - self._clock.monotonic(), TICK_S)
             self._timer = asyncio.get_running_loop().call_later(wait_s, self._ring)
 
     # Failing

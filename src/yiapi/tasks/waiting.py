@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from heapq import heapify, heappop, heappush
-from typing import Literal
-
 from yiapi.db import Row
 from yiapi.providers.contract import Operation, Provider, Status, TaskShape
 from yiapi.providers.registry import Served
@@ -12,8 +9,6 @@ from yiapi.tasks.cadence import over_at
 
 NEVER = float("inf")
 GONE = float("-inf")
-SPARE_ENTRIES = 64
-Due = Literal["look_at", "ends_at"]
 
 
 class Waiting:
@@ -76,7 +71,7 @@ class Waiting:
         self.is_copying = False
 
     def __lt__(self, other: Waiting) -> bool:
-        is_first: bool = self.id < other.id  # two of the same time, in a heap
+        is_first: bool = self.id < other.id  # two that end at the same time
         return is_first
 
     @property
@@ -125,40 +120,3 @@ def over_of(row: Row, status: Status) -> int:
         deadline_at=row["deadline_at"],
         window_until=row["window_until"],
     )
-
-
-class Heap:
-    """Tasks by a time of theirs. One whose time is changed is pushed again; its older entry is passed over."""
-
-    def __init__(self, time: Due) -> None:
-        self._time = time
-        self._entries: list[tuple[float, Waiting]] = []
-        self._stale = 0
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def push(self, task: Waiting) -> None:
-        """Add a task, or note its other time."""
-        heappush(self._entries, (getattr(task, self._time), task))
-
-    def stale(self) -> None:
-        """Note that an entry has become worthless; when most are, they are thrown away."""
-        self._stale += 1
-        if self._stale > SPARE_ENTRIES + len(self._entries) // 2:
-            time = self._time
-            self._entries = [entry for entry in self._entries if getattr(entry[1], time) == entry[0]]
-            heapify(self._entries)
-            self._stale = 0
-
-    def first(self) -> float:
-        """Return the earliest time, or never."""
-        entries, time = self._entries, self._time
-        while entries and getattr(entries[0][1], time) != entries[0][0]:
-            heappop(entries)
-            self._stale = max(self._stale - 1, 0)
-        return entries[0][0] if entries else NEVER
-
-    def pop(self, until: float) -> Waiting | None:
-        """Take out the task with the earliest time, if it is not after ``until``."""
-        return heappop(self._entries)[1] if self.first() <= until else None

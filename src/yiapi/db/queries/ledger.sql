@@ -135,7 +135,7 @@ SELECT id FROM holds WHERE is_open = 1 AND expires_at <= :now ORDER BY expires_a
 SELECT h.id, h.reference, h.wallet, h.amount, h.expires_at, h.is_allowance
 FROM holds h LEFT JOIN nodes n ON n.id = h.owner
 WHERE h.is_open = 1 AND h.owner IS NOT NULL AND (n.id IS NULL OR n.lease_until = 0)
-ORDER BY h.id LIMIT :count_max
+ORDER BY h.owner, h.id LIMIT :count_max
 
 -- The check: each statement finds what contradicts one invariant
 
