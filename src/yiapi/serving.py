@@ -29,7 +29,7 @@ def edge_of(app: App) -> tuple[Edge, Watch]:
     watch = Watch(app.station.clock, comment_s=app.settings.keep_alive_comment_s)
     relay = Relay(app.station, watch, AsgiBridge(api_app(app.station, app.database)), envelope=envelope)
     limits = EdgeLimits(head_s=app.settings.client_header_s)
-    return Edge(relay, limits, refusal=relay.refusal), watch
+    return Edge(relay, limits, refusal=relay.refusal, begin=relay.begin), watch
 
 
 async def serve_gateway(settings: Settings, *, number: int, listener: socket.socket) -> None:

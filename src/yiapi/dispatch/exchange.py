@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -117,15 +117,46 @@ class Exchange:
         except UpstreamError as error:
             raise failed_by(error, errand) from error
 
+    def send_now(
+        self,
+        errand: Errand,
+        channel: Channel,
+        credential: Credential,
+        *,
+        method: str,
+        path: str,
+        body: bytes,
+        limits: Limits,
+        total_s: float,
+        then: Callable[[Response], None],
+    ) -> Response | None:
+        """Send a JSON body on a connection that is open, and call ``then`` with the answer; None: it takes more."""
+        begun = self.credentials.head(errand, channel, credential, method, path)
+        head = b"%bx-client-request-id: %b\r\n" % (begun, errand.request_id.encode())
+        return self._client.send_now(channel.target, head, body, limits, total_s=total_s, then=then)
+
     async def read(self, errand: Errand, channel: Channel, response: Response) -> bytes:
         """Read a whole answer that is a success by its status; anything else is classified. Raises AttemptFailed."""
         try:
             body = await response.read()
         except UpstreamError as error:
             raise failed_by(error, errand) from error
-        if not 200 <= response.status < 300:
-            raise refused(errand, channel, response, body)
-        return body
+        return success_of(errand, channel, response, body)
+
+    def body(self, errand: Errand, channel: Channel, response: Response) -> bytes:
+        """Return the body of an answer that has ended, if it is a success by its status. Raises AttemptFailed."""
+        try:
+            body = response.whole()
+        except UpstreamError as error:
+            raise failed_by(error, errand) from error
+        return success_of(errand, channel, response, body)
+
+
+def success_of(errand: Errand, channel: Channel, response: Response, body: bytes) -> bytes:
+    """Return the body of an answer that is a success by its status. Raises AttemptFailed."""
+    if not 200 <= response.status < 300:
+        raise refused(errand, channel, response, body)
+    return body
 
 
 def failed_by(error: UpstreamError, errand: Errand) -> AttemptFailed:

@@ -11,7 +11,7 @@ from yiapi.calls import Attempt
 from yiapi.channels import Channel, Channels, Credential, Health, Outcome, RetryBudget, pick_credential
 from yiapi.clock import Clock
 from yiapi.dispatch.faults import POLICIES, error_for, may_try_again
-from yiapi.dispatch.models import AttemptFailed, Errand, Won
+from yiapi.dispatch.models import AttemptFailed, Begun, Errand, Won
 from yiapi.errors import NoChannelAvailable, RateLimited, StationError, UpstreamTimeout
 from yiapi.logs import get_logger
 from yiapi.providers.contract import Fault
@@ -49,46 +49,91 @@ class Dispatcher:
         self._spread = 0
         self._waiting: dict[str, int] = {}
 
-    async def run(self, errand: Errand, attempt: Try[T], *, holds_channel: bool = False) -> Won[T]:
+    async def run(
+        self,
+        errand: Errand,
+        attempt: Try[T],
+        *,
+        holds_channel: bool = False,
+        first: tuple[Begun, AttemptFailed] | None = None,
+    ) -> Won[T]:
         """Make attempts until one works and return it; every attempt is noted in the errand.
 
-        With ``holds_channel`` the winner keeps its place on the channel until ``ended`` is called (a stream). Raises
-        the StationError that the caller gets after the last attempt, and Unclear for a submission.
+        With ``holds_channel`` the winner keeps its place on the channel until ``ended`` is called (a stream). ``first``
+        is an attempt that was made before and has failed. Raises the StationError that the caller gets after the last
+        attempt, and Unclear for a submission.
         """
-        self._retries.note_request((errand.provider.slug, errand.mode))
         tried: list[str] = []
         failed: AttemptFailed | None = None
-        for number in range(1, self._attempts_max + 1):
-            channel = self._take(errand, tried)
-            if channel is None and failed is not None:
-                channel = await self._same_again(errand, failed)
-            if channel is None:
+        goes_on = True
+        if first is None:
+            self.count(errand)
+        else:
+            tried.append(first[0].channel.id)
+            failed = first[1]
+            goes_on = await self._failed(errand, first[0], failed, len(tried))
+        while goes_on:
+            begun = self.begin(errand, tried)
+            if begun is None and failed is not None:
+                begun = await self._same_again(errand, failed)
+            if begun is None:
                 break
-            tried.append(channel.id)
-            credential = self._credential(errand, channel)
-            noted = Attempt(channel.id, credential.id, self._clock.now_ms())
-            errand.attempts.append(noted)
-            began = self._clock.monotonic()
+            tried.append(begun.channel.id)
             try:
-                value = await attempt(channel, credential)
+                value = await attempt(begun.channel, begun.credential)
             except AttemptFailed as error:
                 failed = error
-                self._note(noted, error, began)
-                await self._punish(channel, credential, error)
-                if error.is_unclear:
-                    raise Unclear(channel, credential) from error
-                if number == self._attempts_max or not self._may_go_on(errand, error, channel):
-                    break
+                goes_on = await self._failed(errand, begun, error, len(tried))
             except BaseException:
-                self.health.end(channel, "neutral")
-                noted.duration_ms = self._since(began)
+                self.broken(begun)
                 raise
             else:
-                noted.duration_ms = self._since(began)
-                if not holds_channel:
-                    self.health.end(channel, "success")
-                return Won(value, channel, credential, noted)
+                return self.worked(begun, value, holds_channel=holds_channel)
         raise self._last_word(errand, failed) from failed
+
+    # One attempt
+
+    def count(self, errand: Errand) -> None:
+        """Count a caller's request, of which a share may be spent on further attempts."""
+        self._retries.note_request((errand.provider.slug, errand.mode))
+
+    def begin(self, errand: Errand, tried: Collection[str] = ()) -> Begun | None:
+        """Begin an attempt on the best channel that was not tried, and note it; None if there is none."""
+        began = self._clock.monotonic()
+        if began >= errand.deadline_at:
+            return None
+        channel = self.health.take(self._candidates(errand), tried=tried, load=errand.load and self._load(errand))
+        if channel is None:
+            return None
+        credential = self._credential(errand, channel)
+        noted = Attempt(channel.id, credential.id, self._clock.now_ms())
+        errand.attempts.append(noted)
+        return Begun(channel, credential, noted, began)
+
+    def undo(self, errand: Errand, begun: Begun) -> None:
+        """Take back an attempt of which nothing was sent."""
+        self.health.end(begun.channel, "neutral")
+        errand.attempts.remove(begun.attempt)
+
+    def worked(self, begun: Begun, value: T, *, holds_channel: bool = False) -> Won[T]:
+        """End an attempt that worked."""
+        begun.attempt.duration_ms = self._since(begun.began)
+        if not holds_channel:
+            self.health.end(begun.channel, "success")
+        return Won(value, begun.channel, begun.credential, begun.attempt)
+
+    def broken(self, begun: Begun) -> None:
+        """End an attempt that was given up, which says nothing of its channel."""
+        self.health.end(begun.channel, "neutral")
+        begun.attempt.duration_ms = self._since(begun.began)
+
+    async def _failed(self, errand: Errand, begun: Begun, error: AttemptFailed, number: int) -> bool:
+        """End an attempt that failed; return whether another may be made. Raises Unclear."""
+        self._note(begun.attempt, error, begun.began)
+        await self._punish(begun.channel, begun.credential, error)
+        if error.is_unclear:
+            raise Unclear(begun.channel, begun.credential) from error
+        return number < self._attempts_max and self._may_go_on(errand, error, begun.channel)
 
     def ended(self, won: Won[T], fault: Fault | None, *, is_our_fault: bool = True) -> None:
         """Give back the channel of a stream that ended."""
@@ -97,13 +142,7 @@ class Dispatcher:
         outcome: Outcome = "success" if fault is None else "failure" if is_our_fault else "neutral"
         self.health.end(won.channel, outcome)
 
-    def _take(self, errand: Errand, tried: Collection[str]) -> Channel | None:
-        """Choose the next channel and take a place on it."""
-        if self._clock.monotonic() >= errand.deadline_at:
-            return None
-        return self.health.take(self._candidates(errand), tried=tried, load=errand.load and self._load(errand))
-
-    async def _same_again(self, errand: Errand, failed: AttemptFailed) -> Channel | None:
+    async def _same_again(self, errand: Errand, failed: AttemptFailed) -> Begun | None:
         """Take a channel that has failed once more after a wait, because no other is left."""
         remaining_s = errand.deadline_at - self._clock.monotonic()
         if remaining_s <= 0 or POLICIES[failed.fault].effect == "disable":
@@ -114,7 +153,7 @@ class Dispatcher:
         if wait_s > min(SAME_CHANNEL_WAIT_S_MAX, remaining_s):
             return None
         await asyncio.sleep(wait_s)
-        return self._take(errand, ())
+        return self.begin(errand)
 
     def _candidates(self, errand: Errand) -> Sequence[Channel]:
         found = self._channels.candidates(errand.provider.slug, errand.mode, errand.price_group, errand.model)

@@ -74,6 +74,15 @@ class Errand(msgspec.Struct, kw_only=True, eq=False):
         return self.operation.faults or self.provider.faults
 
 
+class Begun(msgspec.Struct, frozen=True, eq=False):
+    """An attempt that was begun. ``began`` is by the monotonic clock."""
+
+    channel: Channel
+    credential: Credential
+    attempt: Attempt
+    began: float
+
+
 @dataclass(slots=True)
 class Won(Generic[T]):
     """The attempt that worked; a stream keeps its channel until it ends."""

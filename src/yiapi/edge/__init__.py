@@ -7,7 +7,7 @@ Nothing in here knows what a call is.
 
 from yiapi.edge.asgi import AsgiBridge
 from yiapi.edge.heads import HeaderPairs, lines_of
-from yiapi.edge.inbound import CallerGone, Inbound
+from yiapi.edge.inbound import CallerGone, Head, Inbound
 from yiapi.edge.limits import EdgeLimits
 from yiapi.edge.refusals import REASONS
 from yiapi.edge.server import Edge, Handler
@@ -19,6 +19,7 @@ __all__ = [
     "Edge",
     "EdgeLimits",
     "Handler",
+    "Head",
     "HeaderPairs",
     "Inbound",
     "lines_of",

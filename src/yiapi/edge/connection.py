@@ -34,8 +34,11 @@ class Owner(Protocol):
     async def serve(self, inbound: Inbound) -> None:
         """Have a request answered, whatever happens."""
 
+    def begin(self, inbound: Inbound) -> bool:
+        """Begin with a request that is whole; False where a task has to answer it."""
 
-class Connection(RequestParser, asyncio.Protocol):
+
+class Connection(RequestParser):
     """A kept-alive connection. Requests that come before the last one is answered wait their turn."""
 
     __slots__ = (
@@ -87,7 +90,13 @@ class Connection(RequestParser, asyncio.Protocol):
         if self.is_closing:
             self._spill(len(data))
             return
-        if not self._bare_bytes and self._current is None:
+        is_fresh = not self._bare_bytes and self._current is None
+        if is_fresh:
+            again = self._same_again(data)
+            if again is not None:
+                self._current = again
+                self._start(again)
+                return
             self._since = monotonic()
         self._piece_bytes = size_bytes = len(data)
         self._bare_bytes += size_bytes
@@ -99,8 +108,11 @@ class Connection(RequestParser, asyncio.Protocol):
             self._refusal = self._refusal or 400
         if self._refusal or self._bare_bytes > self._limits.head_bytes_max:
             self._refuse(self._refusal or 431)
-        if self._current is not None and not self._current.is_taken:
-            self._start(self._current)
+        current = self._current
+        if current is not None and not current.is_taken:
+            if is_fresh and current.is_complete and not self._waiting:
+                self._remember(data, current)
+            self._start(current)
 
     def eof_received(self) -> bool:
         """Keep the way back open where an answer is due: the caller may have ended its own side only."""
@@ -151,14 +163,12 @@ class Connection(RequestParser, asyncio.Protocol):
     # Serving
 
     def _start(self, inbound: Inbound) -> None:
-        """Have a request answered by the one task of this connection, unless the answers before it are left unread."""
+        """Have a request answered, unless the answers before it are left unread."""
         if self._blocked_since:
             return
         inbound.is_taken = True
-        if self._task is None:
-            self._task = self.loop.create_task(self._answer_all(inbound))
-        elif self._idle is not None and not self._idle.done():
-            self._idle.set_result(inbound)
+        if not (inbound.is_complete and self._edge.begin(inbound)):
+            self.hand_over(inbound)
 
     async def _answer_all(self, inbound: Inbound) -> None:
         serve = self._edge.serve
@@ -200,6 +210,19 @@ class Connection(RequestParser, asyncio.Protocol):
         else:
             self._since = monotonic()
         return None
+
+    def hand_over(self, inbound: Inbound) -> None:
+        """Have a request answered by the one task of this connection."""
+        if self._idle is not None and not self._idle.done():
+            self._idle.set_result(inbound)
+        else:
+            self._task = self.loop.create_task(self._answer_all(inbound))
+
+    def done(self, inbound: Inbound) -> None:
+        """Go on to the next request, when one was answered without the task."""
+        following = self._served(inbound)
+        if following is not None:
+            self._start(following)
 
     def _refuse(self, status: int) -> None:
         """Refuse what came, after everything before it was answered, and close."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from yiapi.edge.heads import HeaderPairs
 
@@ -44,9 +44,45 @@ class Line(Protocol):
     async def drained(self) -> None:
         """Wait until the caller has read most of what was written."""
 
+    def hand_over(self, inbound: Inbound) -> None:
+        """Have a request answered by the task of the connection."""
+
+    def done(self, inbound: Inbound) -> None:
+        """Go on to the next request."""
+
+
+class Head:
+    """What the head of a request says; names of headers are lower case, of repeated ones ``headers`` has the last.
+
+    Requests that come with the same head share it, so nobody changes it. ``known`` is for who serves the request: what
+    was worked out of the head, so that it need not be once more.
+    """
+
+    __slots__ = ("headers", "keeps_connection", "known", "method", "pairs", "path", "peer", "query", "version")
+
+    def __init__(
+        self,
+        method: str,
+        target: bytes,
+        pairs: HeaderPairs,
+        headers: dict[bytes, bytes],
+        *,
+        version: str,
+        peer: str | None,
+        keeps_connection: bool,
+    ) -> None:
+        self.method = method
+        self.path, _, self.query = target.partition(b"?")
+        self.pairs = pairs
+        self.headers = headers
+        self.version = version
+        self.peer = peer
+        self.keeps_connection = keeps_connection
+        self.known: Any = None
+
 
 class Inbound:
-    """A request whose head has arrived; names of headers are lower case, of repeated ones ``headers`` has the last.
+    """A request whose head has arrived.
 
     Exactly one task may read the body. Writing to a caller that has left does nothing.
     """
@@ -66,28 +102,22 @@ class Inbound:
     _unread_bytes = 0
     _waiter: asyncio.Future[None] | None = None
 
-    def __init__(
-        self,
-        line: Line,
-        method: str,
-        target: bytes,
-        pairs: HeaderPairs,
-        headers: dict[bytes, bytes],
-        *,
-        version: str,
-        peer: str | None,
-        keeps_connection: bool,
-    ) -> None:
-        self.method = method
-        self.path, _, self.query = target.partition(b"?")
-        self.pairs = pairs
-        self.headers = headers
-        self.version = version
-        self.peer = peer
-        self.keeps_connection = keeps_connection
+    begun: Any = None
+    """What has been done for it already, when it is handed over to the task of its connection."""
+
+    def __init__(self, line: Line, head: Head) -> None:
+        self.head = head
+        self.method = head.method
+        self.path = head.path
+        self.query = head.query
+        self.pairs = head.pairs
+        self.headers = head.headers
+        self.version = head.version
+        self.peer = head.peer
+        self.keeps_connection = head.keeps_connection
         self._line = line
         self._pieces: list[bytes] = []
-        self._is_invited = b"expect" not in headers or version == "1.0"
+        self._is_invited = b"expect" not in head.headers or head.version == "1.0"
 
     def on_leave(self, told: Callable[[], object]) -> None:
         """Say who is told when the caller is gone."""
@@ -156,7 +186,25 @@ class Inbound:
         """Write the last piece."""
         self._line.write(self, piece, is_last=True)
 
+    # Who answers
+
+    def hand_over(self, begun: Any) -> None:
+        """Have the rest done by the task of the connection."""
+        self.begun = begun
+        self._line.hand_over(self)
+
+    def done(self) -> None:
+        """Tell the connection that this request is answered."""
+        self._line.done(self)
+
     # The rest is for the connection.
+
+    def came_whole(self, body: bytes) -> None:
+        """Take a body that came in one piece with its head."""
+        if body:
+            self._pieces.append(body)
+            self._unread_bytes = len(body)
+        self.is_complete = True
 
     def arrived(self, piece: bytes) -> None:
         """Take a piece of the body; where nobody reads, the connection is told to wait."""

@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable
 from time import monotonic
+from typing import cast
 
 from yiapi.edge.connection import Connection
 from yiapi.edge.heads import date_line
@@ -27,14 +28,26 @@ log = get_logger()
 
 
 class Edge:
-    """Serves requests to a handler, which answers each of them; ``refusal`` words what is no request."""
+    """Serves requests to a handler, which answers each of them; ``refusal`` words what is no request.
 
-    def __init__(self, handler: Handler, limits: EdgeLimits | None = None, *, refusal: Refusal = plain_refusal) -> None:
+    ``begin`` is shown every request first that came whole. It may answer it in the same breath or in a callback of its
+    own, and says with ``Inbound.done`` when it has; where it returns False, or hands it over, the handler is called.
+    """
+
+    def __init__(
+        self,
+        handler: Handler,
+        limits: EdgeLimits | None = None,
+        *,
+        refusal: Refusal = plain_refusal,
+        begin: Callable[[Inbound], bool] = lambda _: False,
+    ) -> None:
         self.limits = limits or EdgeLimits()
         self.connections: set[Connection] = set()
         self.is_draining = False
         self.date_line = date_line()
         self.refusal = refusal
+        self.begin = begin
         self._handler = handler
         self._server: asyncio.Server | None = None
         self._ticking: asyncio.Task[None] | None = None
@@ -42,7 +55,11 @@ class Edge:
     async def listen(self, listener: socket.socket) -> None:
         """Begin to take connections."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Connection(self, loop), sock=listener, backlog=BACKLOG)
+
+        def make() -> asyncio.Protocol:
+            return cast("asyncio.Protocol", Connection(self, loop))  # it is one by what it can do
+
+        self._server = await loop.create_server(make, sock=listener, backlog=BACKLOG)
         self._ticking = asyncio.create_task(self._tick())
 
     async def serve(self, inbound: Inbound) -> None:

@@ -5,6 +5,8 @@ It sits on the edge; no framework object is made for a call, and what is no oper
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 from yiapi.edge import CallerGone, Handler, Inbound
 from yiapi.errors import InternalError, InvalidRequest, MethodNotAllowed, StationError
 from yiapi.ids import new_id
@@ -12,6 +14,7 @@ from yiapi.logs import get_logger, notes_calls
 from yiapi.providers.contract import Mode
 from yiapi.relay import intake, query, stream, submit, sync
 from yiapi.relay.call import Call
+from yiapi.relay.express import Express
 from yiapi.relay.forms import Form
 from yiapi.relay.station import Station
 from yiapi.relay.table import Table
@@ -30,9 +33,14 @@ class Relay:
         self.refusal = Unread(self._table, station.metrics, envelope)
         self._watch = watch
         self._otherwise = otherwise
+        self.begin = Express(station, self._table, watch.calls, self._end).begin
 
     async def __call__(self, inbound: Inbound) -> None:
-        """Serve one request, or hand it on."""
+        """Serve one request, go on with one that was begun, or hand it on."""
+        if inbound.begun is not None:
+            call, rest = inbound.begun
+            await self._serve(call, rest())
+            return
         found = self._table.find(inbound.path)
         if found is None:
             await self._otherwise(inbound)
@@ -48,12 +56,15 @@ class Relay:
             began=clock.monotonic(),
             created_at_ms=clock.now_ms(),
         )
-        call.task = inbound.task
         self._watch.calls.add(call)
+        await self._serve(call, flow_of(self._station, call, is_served=served is not None))
+
+    async def _serve(self, call: Call, flow: Awaitable[None]) -> None:
+        """Run a flow to its end, and answer what it raises."""
+        call.task = call.inbound.task
         error: StationError | None = None
         try:
-            intake.authenticate(self._station, call)
-            await flow_of(self._station, call, is_served=served is not None)
+            await flow
         except StationError as refused:
             error = refused
         except CallerGone:
@@ -63,14 +74,26 @@ class Relay:
         except Exception:
             log.exception("call_broke", request_id=call.request_id, operation=call.served.name)
             error = InternalError("Something went wrong on our side.")
-        finally:
-            self._watch.calls.discard(call)
-            if call.slot is not None:
-                call.slot.release()
+        except BaseException:
+            self._let_go(call)
+            raise
+        self._end(call, error)
+
+    def _end(self, call: Call, error: StationError | None) -> None:
+        """Take a call off the books of this process, whatever became of it, and answer what went wrong."""
+        self._let_go(call)
         if error is not None:
             self._refuse(call, error)
         if notes_calls():
             self._note(call, error)
+
+    def _let_go(self, call: Call) -> None:
+        self._watch.calls.discard(call)
+        if call.slot is not None:
+            call.slot.release()
+        intake.let_go(self._station, call)
+        if isinstance(call.body, Form):
+            call.body.close()
 
     def _refuse(self, call: Call, error: StationError) -> None:
         if call.hold is None:
@@ -94,6 +117,7 @@ class Relay:
 
 async def flow_of(station: Station, call: Call, *, is_served: bool) -> None:
     """Take a call in and run the flow of its mode."""
+    intake.authenticate(station, call)
     operation, mode = call.served.operation, call.served.mode
     if not is_served:
         raise MethodNotAllowed(f"{call.inbound.method} is not served here.")
@@ -101,15 +125,10 @@ async def flow_of(station: Station, call: Call, *, is_served: bool) -> None:
     if mode is Mode.QUERY:
         await query.serve(station, call)
         return
-    try:
-        await intake.take_in(station, call)
-        if mode is Mode.TASK:
-            await submit.serve(station, call)
-        elif mode is Mode.STREAM and operation.wants_stream is not None and operation.wants_stream(call.request):
-            await stream.serve(station, call)
-        else:
-            await sync.serve(station, call)
-    finally:
-        intake.let_go(station, call)
-        if isinstance(call.body, Form):
-            call.body.close()
+    await intake.take_in(station, call)
+    if mode is Mode.TASK:
+        await submit.serve(station, call)
+    elif mode is Mode.STREAM and operation.wants_stream is not None and operation.wants_stream(call.request):
+        await stream.serve(station, call)
+    else:
+        await sync.serve(station, call)

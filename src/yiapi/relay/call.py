@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -47,10 +47,13 @@ class Call:
     earlier: Task | None = None  # the task of the caller's that this call goes on from
     hold: Hold | Draw | None = None
     is_stopped: bool = False
+    is_taken_in: bool = False  # it was read, priced and admitted
     made: Task | None = None  # what a submission has written of its task
     left_at: float = 0.0  # when it was seen that the caller has left, by the monotonic clock
     model: str = ""
     slot: Slot | None = None
+    stop: Callable[[], None] | None = None
+    """Ends a call that no task has in its hands."""
     stopped_by: StationError | None = None  # the station ends the call
     task: asyncio.Task[Any] | None = None
     touched: float = 0.0  # when bytes of a stream last went to the caller, by the monotonic clock

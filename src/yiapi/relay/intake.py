@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from yiapi import tasks
 from yiapi.apikeys import budget_period_of
@@ -19,6 +19,7 @@ from yiapi.errors import (
 )
 from yiapi.ledger import NewHold
 from yiapi.providers.contract import Mode, Operation, Usage
+from yiapi.providers.registry import Served
 from yiapi.relay import bodies
 from yiapi.relay.call import Call
 from yiapi.relay.forms import Form
@@ -61,8 +62,7 @@ def key_text(call: Call) -> str | None:
 
 async def take_in(station: Station, call: Call) -> None:
     """Read, decode and price a call. Raises the StationError that refuses it; nothing is reserved yet."""
-    if station.is_ending:
-        raise Draining("The station is being stopped; try again.", retry_after_s=1)
+    refuse_at_the_end(station)
     operation, settings = call.served.operation, station.settings
     read_options(station, call)
     body: bytes | Form | None = bodies.whole_body(call.inbound, operation)
@@ -70,15 +70,33 @@ async def take_in(station: Station, call: Call) -> None:
         body = await bodies.read_body(
             call.inbound, operation, window_s=settings.client_body_s, memory_bytes=settings.body_memory_bytes
         )
-    call.body = call.outgoing = body
-    call.request = bodies.decode(operation, body)
-    if call.path_values:
-        vars(call.request)["path_values"] = call.path_values
+    decode(call, body)
     if operation.parent is not None:
         call.earlier = await earlier_of(station, call)
+    admit(station, call)
+
+
+def refuse_at_the_end(station: Station) -> None:
+    """Raise Draining for a call that comes when nothing more is begun."""
+    if station.is_ending:
+        raise Draining("The station is being stopped; try again.", retry_after_s=1)
+
+
+def decode(call: Call, body: bytes | Form) -> None:
+    """Read what the body says. Raises InvalidRequest, UnsupportedMediaType."""
+    call.body = call.outgoing = body
+    call.request = bodies.decode(call.served.operation, body)
+    if call.path_values:
+        vars(call.request)["path_values"] = call.path_values
+
+
+def admit(station: Station, call: Call) -> None:
+    """Price a call, take its place, and write what goes up. Raises what ``price`` raises."""
+    operation, body = call.served.operation, call.body
     price(station, call, asked(operation, call))
     if operation.encode is not None and isinstance(body, bytes):
         call.outgoing = operation.encode(call.request, body)
+    call.is_taken_in = True
 
 
 def asked(operation: Operation, call: Call) -> Sequence[Usage]:
@@ -107,10 +125,9 @@ def price(station: Station, call: Call, usage: Sequence[Usage]) -> None:
 def read_options(station: Station, call: Call) -> None:
     """Read the headers that every charging call understands. Raises InvalidRequest."""
     headers = call.headers
-    is_stream = call.served.mode is Mode.STREAM
-    limit_s = station.settings.total_stream_s if is_stream else station.settings.total_s
+    limit_s = limit_s_of(station, call.served)
     call.deadline_at = call.began + limit_s
-    if headers.keys().isdisjoint(OPTIONS):
+    if not has_options(headers):
         return
     if b"x-yiapi-timeout" in headers:
         limit_s = min(limit_s, _seconds(headers[b"x-yiapi-timeout"], "x-yiapi-timeout"))
@@ -125,6 +142,11 @@ def read_options(station: Station, call: Call) -> None:
             call.wait_s = min(_seconds(value, "Prefer: wait"), WAIT_S_MAX)
     if b"idempotency-key" in headers:
         _check_key(headers[b"idempotency-key"])
+
+
+def limit_s_of(station: Station, served: Served) -> float:
+    """Return how long a call may take, unless its caller wants it shorter."""
+    return station.settings.total_stream_s if served.mode is Mode.STREAM else station.settings.total_s
 
 
 def _seconds(value: bytes, name: str) -> float:
@@ -210,6 +232,11 @@ async def reserve(station: Station, call: Call) -> Replay | None:
         return accepted
     call.hold = accepted
     return None
+
+
+def has_options(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether headers ask for anything that ``read_options`` reads."""
+    return not headers.keys().isdisjoint(OPTIONS)
 
 
 def let_go(station: Station, call: Call) -> None:

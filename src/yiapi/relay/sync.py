@@ -13,7 +13,7 @@ from yiapi.assets import KeepFailed, KeptFile, Source
 from yiapi.calls import Ending, Finished, Replay
 from yiapi.channels import Channel, Credential
 from yiapi.db import Transaction
-from yiapi.dispatch import Won, malformed, refused_inside
+from yiapi.dispatch import AttemptFailed, Begun, Won, malformed, refused_inside
 from yiapi.edge import HeaderPairs
 from yiapi.errors import ClientClosed, StationError, UpstreamInvalid
 from yiapi.providers.contract import AnswerShape, Usage
@@ -36,27 +36,40 @@ class Answer:
     usage: Sequence[Usage] | None = None
 
 
-async def serve(station: Station, call: Call) -> None:
-    """Serve one call. Every way out settles or releases the hold."""
-    if not intake.draw(station, call):
+async def serve(station: Station, call: Call, first: tuple[Begun, AttemptFailed] | None = None) -> None:
+    """Serve one call, or go on after an attempt that failed. Every way out settles or releases the hold."""
+    if call.hold is None and not intake.draw(station, call):
         replay = await intake.reserve(station, call)
         if replay is not None:
             call.replay(replay)
             return
-    errand = intake.errand_of(call)
+    errand = call.errand if first is not None else intake.errand_of(call)
     kept: list[KeptFile] = []
     try:
         won = await station.dispatcher.run(
-            errand, lambda channel, credential: exchange(station, call, channel, credential)
+            errand, lambda channel, credential: exchange(station, call, channel, credential), first=first
         )
         usage, is_estimated = used(call, won.value)
         won.attempt.cost = call.book.cost(call.served.provider.slug, usage)
         body = await keep_files(station, call, won, kept)
     except (StationError, asyncio.CancelledError) as error:
         raise await give_up(station, call, error) from error
-    ending = success(station, call, won, usage, body, kept, is_estimated=is_estimated)
-    finished = await end(station, call, ending)
+    await settle(station, call, success(station, call, won, usage, body, kept, is_estimated=is_estimated), won, body)
+
+
+async def settle(station: Station, call: Call, ending: Ending, won: Won[Answer], body: bytes) -> None:
+    """Write down how a call ended that has worked, and answer it."""
+    answer(call, won, body, await end(station, call, ending))
+
+
+def answer(call: Call, won: Won[Answer], body: bytes, finished: Finished) -> None:
+    """Answer a call that has worked."""
     call.answer(200, [*won.value.headers, charge_header(finished.charge)], body)
+
+
+async def fail(station: Station, call: Call, error: BaseException) -> None:
+    """End a call that has failed: raises what its caller is told."""
+    raise await give_up(station, call, error) from error
 
 
 async def end(station: Station, call: Call, ending: Ending) -> Finished:

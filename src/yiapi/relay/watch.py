@@ -61,9 +61,14 @@ class Watch:
     def stop(self, call: Call, error: StationError | None) -> None:
         """End a call from outside, once; its flow settles what it has."""
         call.stopped_by = call.stopped_by or error
-        if call.task is not None and not call.is_stopped and call in self.calls:
+        if call.is_stopped or call not in self.calls:
+            return
+        if call.task is not None:
             call.is_stopped = True
             call.task.cancel()
+        elif call.stop is not None:
+            call.is_stopped = True
+            call.stop()
 
     def end_streams(self) -> None:
         """Tell every stream that the station ends: an in-band error, and what was used is settled."""

@@ -1,7 +1,7 @@
-"""The two orders in which tasks wait: by the time of their next look, and by the time at which they end by themselves.
+"""The orders in which tasks wait: by the time of their next look, and by the time at which they end by themselves.
 
-Looks come thousands of times a second, so what one costs must not depend on how many wait: they lie in slices of time, and
-going in and coming out take one step each. Ends come once a task, for which a heap is good enough.
+Looks come thousands of times a second, so what one costs must not depend on how many wait: they lie in slices of time,
+and going in and coming out take one step each. Ends come once a task, for which a heap is good enough.
 """
 
 from __future__ import annotations

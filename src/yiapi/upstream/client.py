@@ -94,6 +94,30 @@ class Client:
         size_bytes = len(body) if isinstance(body, bytes) else body.size_bytes
         return await self._send(target, ended_head(head, size_bytes), body, size_bytes, limits, total_s, is_head=False)
 
+    def send_now(
+        self,
+        target: Target,
+        head: bytes,
+        body: bytes,
+        limits: Limits,
+        *,
+        total_s: float,
+        then: Callable[[Response], None],
+    ) -> Response | None:
+        """Send a request on a connection that is open, and call ``then`` when its answer has ended.
+
+        None, and nothing is sent, where there is no such connection or the body is too large for one write.
+        """
+        pool = self._pools.get(target.key)
+        now = monotonic()
+        if pool is None or len(body) > WHOLE_BODY_BYTES_MAX:
+            return None
+        connection = pool.take(now)
+        if connection is None:
+            return None
+        request = ended_head(head, len(body)) + body
+        return connection.start(request, limits, now + total_s, is_head=False, is_pouring=False, then=then)
+
     async def _send(
         self,
         target: Target,

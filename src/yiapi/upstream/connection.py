@@ -6,7 +6,7 @@ only when a limit comes nearer; a limit that moves away is noticed when the time
 
 import asyncio
 import select
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from time import monotonic
 from typing import Final, Protocol, cast
 
@@ -38,7 +38,7 @@ class Owner(Protocol):
         """Forget a connection that has ended."""
 
 
-class Connection(AnswerParser, asyncio.Protocol):
+class Connection(AnswerParser):
     """A kept-alive HTTP/1.1 connection that serves one call at a time."""
 
     __slots__ = (
@@ -97,10 +97,22 @@ class Connection(AnswerParser, asyncio.Protocol):
 
     # Sending
 
-    def start(self, request: bytes, limits: Limits, total_at: float, *, is_head: bool, is_pouring: bool) -> Response:
-        """Write a request, or its head when the body is poured after it, and return its answer."""
+    def start(
+        self,
+        request: bytes,
+        limits: Limits,
+        total_at: float,
+        *,
+        is_head: bool,
+        is_pouring: bool,
+        then: Callable[[Response], None] | None = None,
+    ) -> Response:
+        """Write a request, or its head when the body is poured after it, and return its answer.
+
+        ``then`` is called when the whole answer is there, or has failed.
+        """
         now = monotonic()
-        answer = Response(self, limits, now, reused=self.calls > 0)
+        answer = Response(self, limits, now, reused=self.calls > 0, then=then)
         self._expect(answer, is_head=is_head)
         self.calls += 1
         self._is_pouring = is_pouring
@@ -242,15 +254,15 @@ class Connection(AnswerParser, asyncio.Protocol):
     def _finish(self, answer: Response, data: bytes) -> None:
         keeps = self._keeps and not self._is_pouring and self._is_end(data)
         self._answer = None
-        answer.end(None)
-        if not keeps:
+        if keeps:
+            if self._is_paused:
+                self.resume()
+            self.idle_at = monotonic()
+            self._owner.freed(self)
+        else:
             self._abort()
             self._wake_writer()
-            return
-        if self._is_paused:
-            self.resume()
-        self.idle_at = monotonic()
-        self._owner.freed(self)
+        answer.end(None)
 
     def _fail(self, failure: UpstreamError) -> None:
         answer, self._answer = self._answer, None

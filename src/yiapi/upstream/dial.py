@@ -4,6 +4,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable
+from typing import cast
 
 from yiapi.upstream.connection import Connection
 from yiapi.upstream.errors import (
@@ -115,17 +116,19 @@ async def _open(
     stream: socket.socket, target: Target, tls_context: ssl.SSLContext | None, make: Callable[[], Connection]
 ) -> Connection:
     loop = asyncio.get_running_loop()
+    make_protocol = cast("Callable[[], asyncio.Protocol]", make)  # it is one by what it can do
     try:
         if target.scheme == "https":
-            _, connection = await loop.create_connection(
-                make, sock=stream, ssl=tls_context, server_hostname=target.host, ssl_handshake_timeout=3600
+            _, protocol = await loop.create_connection(
+                make_protocol, sock=stream, ssl=tls_context, server_hostname=target.host, ssl_handshake_timeout=3600
             )
         else:
-            _, connection = await loop.create_connection(make, sock=stream)
+            _, protocol = await loop.create_connection(make_protocol, sock=stream)
     except (OSError, ssl.SSLError) as error:
         if target.scheme == "https":
             raise TlsFailed("the handshake with the peer failed") from error
         raise ConnectFailed("no connection to the peer") from error
+    connection = cast("Connection", protocol)
     if not connection.is_open:
         raise ConnectFailed("the peer closed the connection at once")
     return connection

@@ -1,11 +1,12 @@
 """One answer on its way in."""
 
 import asyncio
+from collections.abc import Callable
 from time import monotonic
 from typing import Protocol
 
 from yiapi.upstream.decoding import Decoder
-from yiapi.upstream.errors import AnswerTooLarge, UpstreamError
+from yiapi.upstream.errors import AnswerTooLarge, ConnectionLost, UpstreamError
 from yiapi.upstream.target import Limits
 
 UNREAD_BYTES_MAX = 64 * 1024
@@ -46,6 +47,7 @@ class Response:
         "_paused",
         "_size_bytes",
         "_source",
+        "_then",
         "_unread_bytes",
         "_waiter",
         "first_byte_at",
@@ -56,7 +58,15 @@ class Response:
         "status",
     )
 
-    def __init__(self, source: Source, limits: Limits, sent_at: float, *, reused: bool) -> None:
+    def __init__(
+        self,
+        source: Source,
+        limits: Limits,
+        sent_at: float,
+        *,
+        reused: bool,
+        then: "Callable[[Response], None] | None" = None,
+    ) -> None:
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self.sent_at = sent_at  # by the monotonic clock, when the request was written
@@ -68,7 +78,8 @@ class Response:
         self._unread_bytes = 0
         self._size_bytes = 0
         self._complete = False
-        self._collecting = False
+        self._collecting = then is not None
+        self._then = then
         self._paused = False
         self._decoder: Decoder | None = None
         self._error: UpstreamError | None = None
@@ -103,6 +114,10 @@ class Response:
             self._resume()
             while not self._complete and self._error is None:
                 await self._more()
+        return self.whole()
+
+    def whole(self) -> bytes:
+        """Return the body of an answer that has ended. Raises UpstreamError."""
         if self._error is not None:
             self._parts.clear()
             raise self._error
@@ -128,8 +143,14 @@ class Response:
         Repeating it changes nothing.
         """
         self._parts.clear()
+        self._then = None
         if not self._complete and self._error is None:
             self._source.drop()
+
+    @property
+    def is_lost_unsent(self) -> bool:
+        """Whether the connection was gone before a byte was sent on it, so that the request may go out once more."""
+        return self.reused and isinstance(self._error, ConnectionLost) and not self._error.sent
 
     # The rest is for the client and the connection.
 
@@ -190,7 +211,12 @@ class Response:
                 error = cut
         self._error = error
         self._complete = error is None
-        self._wake()
+        then = self._then
+        if then is None:
+            self._wake()
+        else:
+            self._then = None
+            then(self)
 
     def _take(self) -> bytes:
         parts = self._parts

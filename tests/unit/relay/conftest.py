@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from yiapi.apikeys import Account, Key
-from yiapi.edge import Inbound
+from yiapi.edge import Head, Inbound
 from yiapi.providers.registry import Registry
 from yiapi.relay.call import Call
 from yiapi.relay.forms import FormReader
@@ -40,9 +40,8 @@ def inbound():
 
     def make(body=b"", headers=None, *, path=b"/v1/chat/completions", more=False) -> Inbound:
         named = {name.lower().encode(): value.encode("latin-1") for name, value in (headers or {}).items()}
-        request = Inbound(
-            Line(), "POST", path, list(named.items()), named, version="1.1", peer="192.0.2.1", keeps_connection=True
-        )
+        head = Head("POST", path, list(named.items()), named, version="1.1", peer="192.0.2.1", keeps_connection=True)
+        request = Inbound(Line(), head)
         if body:
             request.arrived(body)
         if not more:

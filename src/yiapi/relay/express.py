@@ -1,0 +1,214 @@
+"""The short way of a call that waits for nothing but its vendor.
+
+Most calls find everything they need in memory: key, price, allowance, channel, and a connection that is open. Such a
+call is begun in the callback that brought its last byte and ended in the callback that brought its vendor's last byte;
+no task and no future is made for it. It takes the same steps as every other (``intake``, ``sync``). What needs more, as
+another attempt, a new connection, a hold of its own or a stream, is handed over to the task of its connection with what
+is left to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from yiapi.dispatch import JSON_HEADERS, AttemptFailed, Begun
+from yiapi.edge import Head, Inbound
+from yiapi.errors import InternalError, StationError
+from yiapi.ids import new_id
+from yiapi.logs import get_logger
+from yiapi.providers.contract import Mode
+from yiapi.providers.registry import Served
+from yiapi.relay import intake, stream, sync
+from yiapi.relay.call import Call
+from yiapi.relay.outgoing import body_for, headers_of, limits_of
+from yiapi.relay.station import Station
+from yiapi.relay.sync import Answer
+from yiapi.relay.table import Table
+from yiapi.upstream import Limits, Response
+
+JSON = b"application/json"
+
+log = get_logger()
+
+
+class Known:
+    """What the head of a request says of its way: which operation it is for, and that the short way is open to it."""
+
+    __slots__ = ("limit_s", "limits", "served")
+
+    def __init__(self, served: Served, limits: Limits, limit_s: float) -> None:
+        self.served = served
+        self.limits = limits
+        self.limit_s = limit_s
+
+
+class Express:
+    """Begins calls, and ends those that went well.
+
+    ``calls`` are those under way; ``leave`` takes a call out that is over, and answers what went wrong.
+    """
+
+    def __init__(
+        self,
+        station: Station,
+        table: Table,
+        calls: set[Call],
+        leave: Callable[[Call, StationError | None], None],
+    ) -> None:
+        self._station = station
+        self._table = table
+        self._calls = calls
+        self._leave = leave
+
+    def begin(self, inbound: Inbound) -> bool:
+        """Begin with a call; False where it is one for the long way, of which nothing was done yet."""
+        known = inbound.head.known
+        if known is None:
+            known = inbound.head.known = self._look_at(inbound.head) or False
+        if known is False or inbound.unread_bytes > known.served.operation.body_bytes_max:
+            return False
+        clock = self._station.clock
+        call = Call(known.served, {}, inbound, new_id("req"), began=clock.monotonic(), created_at_ms=clock.now_ms())
+        call.deadline_at = call.began + known.limit_s
+        self._calls.add(call)
+        try:
+            self._take_in(call, inbound.taken())
+            self._send(call, known)
+        except StationError as refused:
+            self._end(call, refused)
+        except Exception:
+            self._break(call)
+        return True
+
+    def _look_at(self, head: Head) -> Known | None:
+        """Work out what a head says; None for the long way."""
+        found = self._table.find(head.path)
+        served = found[0].get(head.method) if found is not None else None
+        if (
+            found is None
+            or served is None
+            or found[1]
+            or served.mode not in {Mode.SYNC, Mode.STREAM}
+            or head.headers.get(b"content-type") != JSON
+            or b"content-encoding" in head.headers
+            or intake.has_options(head.headers)
+        ):
+            return None
+        operation = served.operation
+        files = operation.answer is not None and operation.answer.files
+        if operation.flow or operation.parent or operation.fit or files or "json" not in operation.accepts:
+            return None
+        limits = limits_of(self._station, operation.first_byte_s)
+        return Known(served, limits, intake.limit_s_of(self._station, served))
+
+    def _take_in(self, call: Call, body: bytes) -> None:
+        """Read, price and admit a call. Raises the StationError that refuses it."""
+        station, served = self._station, call.served
+        intake.authenticate(station, call)
+        station.switches.refuse(served.name, served.provider.slug, None)
+        intake.refuse_at_the_end(station)
+        intake.decode(call, body)
+        intake.admit(station, call)
+
+    def _send(self, call: Call, known: Known) -> None:
+        """Reserve and send, or hand the call over where it would have to wait."""
+        station, operation = self._station, call.served.operation
+        if call.served.mode is Mode.STREAM and operation.wants_stream is not None:
+            if operation.wants_stream(call.request):
+                self._hand_over(call, partial(stream.serve, station, call))
+                return
+        if not intake.draw(station, call):
+            self._hand_over(call, partial(sync.serve, station, call))
+            return
+        begun = station.dispatcher.begin(intake.errand_of(call))
+        if begun is None or not self._is_sent(call, begun, known.limits):
+            self._hand_over(call, partial(sync.serve, station, call))
+            return
+        station.dispatcher.count(call.errand)
+
+    def _is_sent(self, call: Call, begun: Begun, limits: Limits) -> bool:
+        """Send the call on an open connection; False, and the attempt undone, where there is none."""
+        station, body = self._station, body_for(call, begun.channel)
+        waiting = None
+        if isinstance(body, bytes) and headers_of(body) is JSON_HEADERS:
+            waiting = station.exchange.send_now(
+                call.errand,
+                begun.channel,
+                begun.credential,
+                method=call.served.operation.method,
+                path=call.served.operation.vendor_path,
+                body=body,
+                limits=limits,
+                total_s=call.deadline_at - begun.began,
+                then=partial(self._answered, call, begun),
+            )
+        if waiting is None:
+            station.dispatcher.undo(call.errand, begun)
+            return False
+        call.stop = partial(self._stop, call, begun, waiting)
+        return True
+
+    # When the vendor has answered
+
+    def _answered(self, call: Call, begun: Begun, response: Response) -> None:
+        """End a call whose vendor has answered, or go on where it has not."""
+        station = self._station
+        call.stop = None
+        try:
+            body = station.exchange.body(call.errand, begun.channel, response)
+            decoded = sync.understand(call, begun.channel, body)
+        except AttemptFailed as failed:
+            if response.is_lost_unsent:
+                station.dispatcher.undo(call.errand, begun)
+                self._hand_over(call, partial(sync.serve, station, call))
+            else:
+                self._hand_over(call, partial(sync.serve, station, call, (begun, failed)))
+        except Exception:
+            station.dispatcher.broken(begun)
+            self._break(call)
+        else:
+            headers = sync.passed(call, response.headers)
+            self._worked(call, begun, Answer(body, decoded, headers, response.first_byte_s))
+
+    def _worked(self, call: Call, begun: Begun, answer: Answer) -> None:
+        """Charge and answer a call that has worked."""
+        station = self._station
+        try:
+            won = station.dispatcher.worked(begun, answer)
+            usage, is_estimated = sync.used(call, answer)
+            begun.attempt.cost = call.book.cost(call.served.provider.slug, usage)
+            ending = sync.success(station, call, won, usage, answer.body, (), is_estimated=is_estimated)
+            assert call.hold is not None
+            finished = station.calls.noted(ending, call.hold)
+            if finished is None:
+                self._hand_over(call, partial(sync.settle, station, call, ending, won, answer.body))
+                return
+            sync.answer(call, won, answer.body, finished)
+        except StationError as error:
+            self._hand_over(call, partial(sync.fail, station, call, error))
+        except Exception:
+            self._break(call)
+        else:
+            self._end(call, None)
+
+    # Other ends
+
+    def _hand_over(self, call: Call, rest: Callable[[], Awaitable[None]]) -> None:
+        call.inbound.hand_over((call, rest))
+
+    def _stop(self, call: Call, begun: Begun, waiting: Response) -> None:
+        """Give up a call whose vendor has not answered: its caller has left, or the station ends."""
+        call.stop = None
+        waiting.close()
+        self._station.dispatcher.broken(begun)
+        self._hand_over(call, partial(sync.fail, self._station, call, asyncio.CancelledError()))
+
+    def _break(self, call: Call) -> None:
+        log.exception("call_broke", request_id=call.request_id, operation=call.served.name)
+        self._end(call, InternalError("Something went wrong on our side."))
+
+    def _end(self, call: Call, error: StationError | None) -> None:
+        self._leave(call, error)
+        call.inbound.done()
