@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
+from collections import deque
 
-POOL_BYTES = 4096
+POOL_IDS = 256
+_ENDING_BYTES = 16
 _TICK_BITS = 8
 """A tick is 256 ns: finer than two ids of one process can follow each other."""
 
@@ -24,34 +25,28 @@ class _Ticks:
         return self._last
 
 
-class _Pool(threading.local):
-    """Random bytes of the system, fetched many at once: asking costs more than an id, and gives others the turn."""
-
-    def __init__(self) -> None:
-        self.bytes = b""
-        self.at = 0
-
-
 _ticks = _Ticks()
-_pool = _Pool()
-
-
-def _forget() -> None:
-    _pool.bytes, _pool.at = b"", 0
-
-
-os.register_at_fork(after_in_child=_forget)  # no two processes draw from one pool
+_endings: deque[str] = deque()
 
 
 def random_bytes(count: int) -> bytes:
-    """Return so many bytes of the system's randomness, at most ``POOL_BYTES``."""
-    at = _pool.at
-    if at + count > len(_pool.bytes):
-        _pool.bytes, at = os.urandom(POOL_BYTES), 0
-    _pool.at = at + count
-    return _pool.bytes[at : at + count]
+    """Return so many bytes of the system's randomness."""
+    return os.urandom(count)
+
+
+def _ending() -> str:
+    """Return 128 random bits in hex, of which many are fetched at once: asking the system costs more than an id."""
+    while True:
+        try:
+            return _endings.popleft()  # in one step, whatever other threads do
+        except IndexError:
+            drawn = os.urandom(POOL_IDS * _ENDING_BYTES).hex()
+            _endings.extend(drawn[at : at + 2 * _ENDING_BYTES] for at in range(0, len(drawn), 2 * _ENDING_BYTES))
+
+
+os.register_at_fork(after_in_child=_endings.clear)  # no two processes draw from one pool
 
 
 def new_id(prefix: str) -> str:
     """Make an id such as ``req_1ab06cf72e0c4f3…``: the prefix, the time in hex, 128 random bits in hex."""
-    return f"{prefix}_{_ticks.next():014x}{random_bytes(16).hex()}"
+    return f"{prefix}_{_ticks.next():014x}{_ending()}"

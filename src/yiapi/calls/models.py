@@ -46,7 +46,7 @@ class Attempt(msgspec.Struct, gc=False):
     cost: Money = ZERO
 
 
-class Record(msgspec.Struct, kw_only=True):
+class Record(msgspec.Struct, kw_only=True, gc=False):
     """The row of a call, without its money."""
 
     id: str
@@ -72,7 +72,7 @@ class Record(msgspec.Struct, kw_only=True):
     first_byte_ms: int | None = None
 
 
-class Ending(msgspec.Struct, kw_only=True):
+class Ending(msgspec.Struct, kw_only=True, gc=False):
     """How a call ends. ``price`` None releases the hold: nothing is charged."""
 
     record: Record

@@ -74,4 +74,5 @@ class RetryBudget:
         minute = self._minutes.get(group)
         if minute is None:
             minute = self._minutes[group] = _Minute(int(now))
-        return minute, minute.advance(int(now)), now
+        second = int(now)
+        return minute, second % WINDOW_S if second == minute.second else minute.advance(second), now

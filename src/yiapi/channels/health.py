@@ -86,7 +86,9 @@ class _State:
 
     def count(self, *, is_failure: bool, now: float) -> None:
         """Note how a call ended."""
-        self._advance(int(now))
+        second = int(now)
+        if second != self.second:
+            self._advance(second)
         place = self.second % WINDOW_S
         self.requests[place] += 1
         self.sum_requests += 1
@@ -201,8 +203,9 @@ class Health:
         if state.is_open:
             self._end_trial(state, outcome, now)
         elif outcome != "neutral":
-            state.count(is_failure=outcome == "failure", now=now)
-            if state.is_failing:
+            is_failure = outcome == "failure"
+            state.count(is_failure=is_failure, now=now)
+            if state.sum_failures and state.is_failing:
                 self._eject(state, now)
 
     def cool(self, channel: Channel, seconds: float | None = None) -> None:

@@ -131,9 +131,13 @@ class Exchange:
         then: Callable[[Response], None],
     ) -> Response | None:
         """Send a JSON body on a connection that is open, and call ``then`` with the answer; None: it takes more."""
-        begun = self.credentials.head(errand, channel, credential, method, path)
-        head = b"%bx-client-request-id: %b\r\n" % (begun, errand.request_id.encode())
-        return self._client.send_now(channel.target, head, body, limits, total_s=total_s, then=then)
+        request = b"%bx-client-request-id: %b\r\ncontent-length: %d\r\n\r\n%b" % (
+            self.credentials.head(errand, channel, credential, method, path),
+            errand.request_id.encode(),
+            len(body),
+            body,
+        )
+        return self._client.send_now(channel.target, request, limits, total_s=total_s, then=then)
 
     async def read(self, errand: Errand, channel: Channel, response: Response) -> bytes:
         """Read a whole answer that is a success by its status; anything else is classified. Raises AttemptFailed."""

@@ -46,7 +46,7 @@ class AttemptFailed(Exception):
         self.may_repeat = may_repeat
 
 
-class Errand(msgspec.Struct, kw_only=True, eq=False):
+class Errand(msgspec.Struct, kw_only=True, eq=False, gc=False):
     """One call on its way through the channels."""
 
     provider: Provider
@@ -74,7 +74,7 @@ class Errand(msgspec.Struct, kw_only=True, eq=False):
         return self.operation.faults or self.provider.faults
 
 
-class Begun(msgspec.Struct, frozen=True, eq=False):
+class Begun(msgspec.Struct, frozen=True, eq=False, gc=False):
     """An attempt that was begun. ``began`` is by the monotonic clock."""
 
     channel: Channel

@@ -141,7 +141,7 @@ def at_most(request: Chat) -> list[Usage]:
 def _tokens_at_most(part: Raw) -> int:
     """Bound one message; a picture or file counts by its kind, not by the length of its Base64."""
     raw = bytes(part)
-    if b'"image_url"' not in raw and b'"input_audio"' not in raw and b'"file"' not in raw:
+    if b'"type"' not in raw:  # so it has no parts
         return len(raw)
     message = msgspec.json.decode(raw)
     content = message.get("content") if isinstance(message, dict) else None

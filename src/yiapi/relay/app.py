@@ -38,7 +38,7 @@ class Relay:
     async def __call__(self, inbound: Inbound) -> None:
         """Serve one request, go on with one that was begun, or hand it on."""
         if inbound.begun is not None:
-            call, rest = inbound.begun
+            (call, rest), inbound.begun = inbound.begun, None
             await self._serve(call, rest())
             return
         found = self._table.find(inbound.path)

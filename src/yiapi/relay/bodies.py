@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import re
 from typing import Any
 
 import msgspec
@@ -18,9 +17,6 @@ from yiapi.relay.forms import Form, FormReader, Part
 SLOW_WINDOW_BYTES = 16 * 1024
 DESTINATION_FIELDS = ("api_base", "base_url", "api_key", "headers")
 """Top-level fields that make some vendors' clients call elsewhere; a caller may not steer where our key goes."""
-ESCAPED_LETTER = b"\\u00"
-"""A name can be spelt with escapes."""
-DESTINATION = re.compile(rb'"(?:' + "|".join(DESTINATION_FIELDS).encode() + rb')"')
 
 
 def whole_body(inbound: Inbound, operation: Operation) -> bytes | None:
@@ -113,7 +109,7 @@ def decode(operation: Operation, body: bytes | Form) -> Request:
         raise _invalid(error) from error
     except RecursionError as error:
         raise InvalidRequest("The body is nested too deep.") from error
-    _refuse_destination(body)
+    _refuse_destination(request)
     for name in operation.image_fields:
         found = getattr(request, name, None)
         for text in found if isinstance(found, list) else [found]:
@@ -134,9 +130,26 @@ _DECODERS: dict[type[Request], msgspec.json.Decoder[Any]] = {}
 
 
 def _decoder(request: type[Request]) -> msgspec.json.Decoder[Any]:
+    """Return the decoder of a request model: of one like it, that also knows the fields which no body may have."""
     if request not in _DECODERS:
-        _DECODERS[request] = msgspec.json.Decoder(request)
+        refused = [(name, msgspec.Raw | msgspec.UnsetType, msgspec.UNSET) for name in DESTINATION_FIELDS]
+        model = msgspec.defstruct(request.__name__, refused, bases=(request,), module=request.__module__, kw_only=True)
+        _DECODERS[request] = msgspec.json.Decoder(model)
     return _DECODERS[request]
+
+
+def _refuse_destination(request: Any) -> None:
+    """Refuse a request whose body names where it should go. Raises InvalidRequest."""
+    unset = msgspec.UNSET
+    if (
+        request.api_base is unset
+        and request.base_url is unset
+        and request.api_key is unset
+        and request.headers is unset
+    ):
+        return
+    field = next(name for name in DESTINATION_FIELDS if getattr(request, name) is not unset)
+    raise InvalidRequest(f"{field} is not a field of this request.", param=field)
 
 
 def _invalid(error: Exception) -> InvalidRequest:
@@ -151,16 +164,6 @@ def _invalid(error: Exception) -> InvalidRequest:
         param = f"{param}.{missing}" if param else missing
     kind = FieldMissing if missing else InvalidRequest
     return kind(f"{message}{f' at {param}' if param and not missing else ''}.", param=param)
-
-
-def _refuse_destination(body: bytes) -> None:
-    may_name_one = b'"api_' in body or b'"base_url"' in body or b'"headers"' in body
-    if not may_name_one and ESCAPED_LETTER not in body:
-        return
-    fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    for field in DESTINATION_FIELDS:
-        if field in fields:
-            raise InvalidRequest(f"{field} is not a field of this request.", param=field)
 
 
 def _decode_form(operation: Operation, form: Form) -> Request:
@@ -183,7 +186,7 @@ def _decode_form(operation: Operation, form: Form) -> Request:
         return msgspec.convert(fields, operation.request, strict=False)
     text = fields.get(operation.json_part, "{}")
     request: Request = _decoder(operation.request).decode(text)
-    _refuse_destination(text.encode())
+    _refuse_destination(request)
     return request
 
 

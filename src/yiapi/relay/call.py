@@ -24,6 +24,8 @@ from yiapi.relay.terms import Terms
 from yiapi.tasks import Task
 
 JSON_TYPE = (b"content-type", b"application/json")
+JSON_ONLY = [JSON_TYPE]
+JSON_LINE = b"content-type: application/json\r\n"
 TEST_LINE = b"x-yiapi-mode: test\r\n"
 CLOSES_CONNECTION = frozenset({408, 413})
 
@@ -105,13 +107,29 @@ class Call:
 
     def common_lines(self) -> bytes:
         """Return the header lines that every answer carries."""
-        lines = b"x-request-id: %b\r\n" % self.request_id.encode()
+        return b"x-request-id: %b\r\n%b" % (self.request_id.encode(), self._own_lines())
+
+    def _own_lines(self) -> bytes:
+        """Return the header lines that the answers of some keys carry."""
         key = getattr(self, "key", None)
-        if key is not None and key.mode == "test":
-            lines += TEST_LINE
+        lines = TEST_LINE if key is not None and key.mode == "test" else b""
         if self.slot is not None and self.slot.headers:
             lines += lines_of(self.slot.headers)
         return lines
+
+    def answer_charged(self, headers: HeaderPairs, charge: Money, body: bytes) -> None:
+        """Send the whole answer of a call that has worked, and say what it cost."""
+        self.inbound.answer(
+            200,
+            b"%bx-yiapi-charge: %b\r\nx-request-id: %b\r\n%b"
+            % (
+                JSON_LINE if headers is JSON_ONLY else lines_of(headers),
+                money_text(charge.nano).encode(),
+                self.request_id.encode(),
+                self._own_lines(),
+            ),
+            body,
+        )
 
     def begin(self, status: int, headers: HeaderPairs) -> None:
         """Send the head of a streamed answer."""
@@ -147,8 +165,3 @@ def pairs_of(headers: Sequence[tuple[str, str]]) -> HeaderPairs:
 def texts_of(headers: HeaderPairs) -> list[tuple[str, str]]:
     """Spell headers as a column keeps them."""
     return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
-
-
-def charge_header(charge: Money) -> tuple[bytes, bytes]:
-    """Say what a call cost."""
-    return (b"x-yiapi-charge", money_text(charge.nano).encode())

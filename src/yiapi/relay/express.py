@@ -78,7 +78,7 @@ class Express:
             self._send(call, known)
         except StationError as refused:
             self._end(call, refused)
-        except Exception:
+        except Exception:  # noqa: BLE001 - who called back is a connection, and has others to serve
             self._break(call)
         return True
 
@@ -115,10 +115,9 @@ class Express:
     def _send(self, call: Call, known: Known) -> None:
         """Reserve and send, or hand the call over where it would have to wait."""
         station, operation = self._station, call.served.operation
-        if call.served.mode is Mode.STREAM and operation.wants_stream is not None:
-            if operation.wants_stream(call.request):
-                self._hand_over(call, partial(stream.serve, station, call))
-                return
+        if operation.wants_stream is not None and operation.wants_stream(call.request):
+            self._hand_over(call, partial(stream.serve, station, call))
+            return
         if not intake.draw(station, call):
             self._hand_over(call, partial(sync.serve, station, call))
             return
@@ -165,7 +164,7 @@ class Express:
                 self._hand_over(call, partial(sync.serve, station, call))
             else:
                 self._hand_over(call, partial(sync.serve, station, call, (begun, failed)))
-        except Exception:
+        except Exception:  # noqa: BLE001 - who called back is a connection, and has others to serve
             station.dispatcher.broken(begun)
             self._break(call)
         else:
@@ -188,7 +187,7 @@ class Express:
             sync.answer(call, won, answer.body, finished)
         except StationError as error:
             self._hand_over(call, partial(sync.fail, station, call, error))
-        except Exception:
+        except Exception:  # noqa: BLE001 - who called back is a connection, and has others to serve
             self._break(call)
         else:
             self._end(call, None)

@@ -264,7 +264,8 @@ def errand_of(call: Call) -> Errand:
     )
     serves = served.provider.serves
     if serves is not None:
-        call.errand.fits = lambda channel: serves(call.request, channel.settings)
+        request = call.request
+        call.errand.fits = lambda channel: serves(request, channel.settings)
     if call.earlier is not None:
         call.errand.only_channel, call.errand.only_credential = call.earlier.channel_id, call.earlier.credential_id
     return call.errand

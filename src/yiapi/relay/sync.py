@@ -19,7 +19,7 @@ from yiapi.errors import ClientClosed, StationError, UpstreamInvalid
 from yiapi.providers.contract import AnswerShape, Usage
 from yiapi.providers.paths import read, replace
 from yiapi.relay import flow, intake
-from yiapi.relay.call import JSON_TYPE, Call, charge_header, texts_of
+from yiapi.relay.call import JSON_ONLY, JSON_TYPE, Call, texts_of
 from yiapi.relay.outgoing import fitted, headers_of, limits_of
 from yiapi.relay.station import Station
 from yiapi.tokens import count_tokens
@@ -64,7 +64,7 @@ async def settle(station: Station, call: Call, ending: Ending, won: Won[Answer],
 
 def answer(call: Call, won: Won[Answer], body: bytes, finished: Finished) -> None:
     """Answer a call that has worked."""
-    call.answer(200, [*won.value.headers, charge_header(finished.charge)], body)
+    call.answer_charged(won.value.headers, finished.charge, body)
 
 
 async def fail(station: Station, call: Call, error: BaseException) -> None:
@@ -133,7 +133,10 @@ def decoder_of(shape: AnswerShape) -> msgspec.json.Decoder[Any]:
 def passed(call: Call, headers: HeaderPairs) -> HeaderPairs:
     """Return the vendor's headers that callers get."""
     names = call.served.passed_headers
-    return [JSON_TYPE, *((name, value) for name, value in headers if name in names)] if names else [JSON_TYPE]
+    for name, _ in headers:
+        if name in names:
+            return [JSON_TYPE, *(header for header in headers if header[0] in names)]
+    return JSON_ONLY
 
 
 def used(call: Call, answer: Answer) -> tuple[Sequence[Usage], bool]:

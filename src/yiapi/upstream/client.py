@@ -97,8 +97,7 @@ class Client:
     def send_now(
         self,
         target: Target,
-        head: bytes,
-        body: bytes,
+        request: bytes,
         limits: Limits,
         *,
         total_s: float,
@@ -106,16 +105,16 @@ class Client:
     ) -> Response | None:
         """Send a request on a connection that is open, and call ``then`` when its answer has ended.
 
-        None, and nothing is sent, where there is no such connection or the body is too large for one write.
+        ``request`` is head and body, as ``begun_head`` and ``ended_head`` make it. None, and nothing is sent, where
+        there is no such connection or the request is too large for one write.
         """
         pool = self._pools.get(target.key)
         now = monotonic()
-        if pool is None or len(body) > WHOLE_BODY_BYTES_MAX:
+        if pool is None or len(request) > WHOLE_BODY_BYTES_MAX:
             return None
         connection = pool.take(now)
         if connection is None:
             return None
-        request = ended_head(head, len(body)) + body
         return connection.start(request, limits, now + total_s, is_head=False, is_pouring=False, then=then)
 
     async def _send(

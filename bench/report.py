@@ -1,0 +1,45 @@
+"""How figures are told: rows that are printed as they come, and medians of rounds."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+Row = dict[str, Any]
+WIDTH_MIN = 9
+
+
+def tell(rows: Iterable[Row], *, as_json: bool) -> None:
+    """Print rows: one by one below their names, or as JSON when all are there."""
+    if as_json:
+        sys.stdout.write(json.dumps(list(rows), indent=1) + "\n")
+        return
+    names: list[str] = []
+    for row in rows:
+        if list(row) != names:
+            names = list(row)
+            sys.stdout.write(_line(names, names))
+        sys.stdout.write(_line(names, [_text(value) for value in row.values()]))
+        sys.stdout.flush()
+
+
+def _line(names: Sequence[str], texts: Sequence[str]) -> str:
+    widths = [max(len(name), WIDTH_MIN) for name in names]
+    return "  ".join(text.rjust(width) for text, width in zip(texts, widths, strict=True)) + "\n"
+
+
+def _text(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+
+
+def medians(rounds: Sequence[dict[str, float]]) -> Row:
+    """Return the median of each figure."""
+    return {name: rounded(statistics.median(one[name] for one in rounds)) for name in rounds[0]}
+
+
+def rounded(figure: float) -> float:
+    """Leave three places of a small figure, one of a large one."""
+    return round(figure, 3 if abs(figure) < 10 else 1)
