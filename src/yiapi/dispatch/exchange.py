@@ -48,21 +48,30 @@ class Credentials:
 
     def __init__(self) -> None:
         self._headers: dict[str, tuple[float, HeaderList]] = {}
-        self._heads: dict[tuple[str, str, str], tuple[float, bytes]] = {}
+        self._heads: dict[tuple[str, str, str, bytes], tuple[float, bytes]] = {}
 
     def headers(self, errand: Errand, credential: Credential) -> HeaderList:
         """Return the headers for one credential."""
         return self._kept(errand, credential)[1]
 
-    def head(self, errand: Errand, channel: Channel, credential: Credential, method: str, path: str) -> bytes:
+    def head(
+        self,
+        errand: Errand,
+        channel: Channel,
+        credential: Credential,
+        method: str,
+        path: str,
+        accept: bytes = b"",
+    ) -> bytes:
         """Return the head of a request with a JSON body, but for its id and its length."""
-        kept = self._heads.get((credential.id, method, path))
+        kept = self._heads.get((credential.id, method, path, accept))
         if kept is None or kept[0] < time.time():
             if len(self._heads) >= HEADS_MAX:
                 self._heads.clear()
             lives_until, headers = self._kept(errand, credential)
-            head = begun_head(channel.target, method, path, [*headers, USER_AGENT, *JSON_HEADERS])
-            kept = self._heads[credential.id, method, path] = (lives_until, head)
+            accepts = [(b"accept", accept)] if accept else []
+            head = begun_head(channel.target, method, path, [*headers, USER_AGENT, *JSON_HEADERS, *accepts])
+            kept = self._heads[credential.id, method, path, accept] = (lives_until, head)
         return kept[1]
 
     def forget(self) -> None:
@@ -128,11 +137,12 @@ class Exchange:
         body: bytes,
         limits: Limits,
         total_s: float,
-        then: Callable[[Response], None],
+        accept: bytes = b"",
+        then: Callable[[Response], None] | None = None,
     ) -> Response | None:
         """Send a JSON body on a connection that is open, and call ``then`` with the answer; None: it takes more."""
         request = b"%bx-client-request-id: %b\r\ncontent-length: %d\r\n\r\n%b" % (
-            self.credentials.head(errand, channel, credential, method, path),
+            self.credentials.head(errand, channel, credential, method, path, accept),
             errand.request_id.encode(),
             len(body),
             body,

@@ -143,8 +143,13 @@ class Connection(RequestParser):
         """Note that the caller took what was written."""
         self._blocked_since = 0.0
         self._wake_writer()
-        if self._current is not None and not self._current.is_taken:
-            self._start(self._current)
+        current = self._current
+        if current is None:
+            return
+        if current.is_taken:
+            current.drains()
+        else:
+            self._start(current)
 
     # From the parser
 

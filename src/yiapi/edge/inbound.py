@@ -99,6 +99,7 @@ class Inbound:
     is_bare = False  # the answer has no body, whatever is written
     left_bytes = -1  # that are still to be written, where the size of the answer was announced
     _on_leave: Callable[[], object] | None = None
+    _on_drain: Callable[[], object] | None = None
     _unread_bytes = 0
     _waiter: asyncio.Future[None] | None = None
 
@@ -122,6 +123,10 @@ class Inbound:
     def on_leave(self, told: Callable[[], object]) -> None:
         """Say who is told when the caller is gone."""
         self._on_leave = told
+
+    def on_drain(self, told: Callable[[], object]) -> None:
+        """Say who is told, once, when the caller has read most of what was written."""
+        self._on_drain = told
 
     # The body
 
@@ -232,6 +237,12 @@ class Inbound:
         self._wake()
         if self._on_leave is not None:
             self._on_leave()
+
+    def drains(self) -> None:
+        """Note that the caller has caught up."""
+        told, self._on_drain = self._on_drain, None
+        if told is not None:
+            told()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

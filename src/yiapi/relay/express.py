@@ -3,7 +3,7 @@
 Most calls find everything they need in memory: key, price, allowance, channel, and a connection that is open. Such a
 call is begun in the callback that brought its last byte and ended in the callback that brought its vendor's last byte;
 no task and no future is made for it. It takes the same steps as every other (``intake``, ``sync``). What needs more, as
-another attempt, a new connection, a hold of its own or a stream, is handed over to the task of its connection with what
+another attempt, a new connection or a hold of its own, is handed over to the task of its connection with what
 is left to do.
 """
 
@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from yiapi.dispatch import JSON_HEADERS, AttemptFailed, Begun
+from yiapi.dispatch import JSON_HEADERS, AttemptFailed, Begun, Won
 from yiapi.edge import Head, Inbound
 from yiapi.errors import InternalError, StationError
 from yiapi.ids import new_id
@@ -23,6 +23,7 @@ from yiapi.providers.registry import Served
 from yiapi.relay import intake, stream, sync
 from yiapi.relay.call import Call
 from yiapi.relay.outgoing import body_for, headers_of, limits_of
+from yiapi.relay.passage import Opened, Passage
 from yiapi.relay.station import Station
 from yiapi.relay.sync import Answer
 from yiapi.relay.table import Table
@@ -30,17 +31,21 @@ from yiapi.upstream import Limits, Response
 
 JSON = b"application/json"
 
+Serve = Callable[[Station, Call, tuple[Begun, AttemptFailed] | None], Awaitable[None]]
+"""Goes on with a call after an attempt that failed."""
+
 log = get_logger()
 
 
 class Known:
     """What the head of a request says of its way: which operation it is for, and that the short way is open to it."""
 
-    __slots__ = ("limit_s", "limits", "served")
+    __slots__ = ("limit_s", "limits", "served", "stream_limits")
 
-    def __init__(self, served: Served, limits: Limits, limit_s: float) -> None:
+    def __init__(self, served: Served, limits: Limits, stream_limits: Limits, limit_s: float) -> None:
         self.served = served
         self.limits = limits
+        self.stream_limits = stream_limits
         self.limit_s = limit_s
 
 
@@ -101,7 +106,8 @@ class Express:
         if operation.flow or operation.parent or operation.fit or files or "json" not in operation.accepts:
             return None
         limits = limits_of(self._station, operation.first_byte_s)
-        return Known(served, limits, intake.limit_s_of(self._station, served))
+        stream_limits = limits_of(self._station, self._station.settings.first_byte_stream_s)
+        return Known(served, limits, stream_limits, intake.limit_s_of(self._station, served))
 
     def _take_in(self, call: Call, body: bytes) -> None:
         """Read, price and admit a call. Raises the StationError that refuses it."""
@@ -115,19 +121,16 @@ class Express:
     def _send(self, call: Call, known: Known) -> None:
         """Reserve and send, or hand the call over where it would have to wait."""
         station, operation = self._station, call.served.operation
-        if operation.wants_stream is not None and operation.wants_stream(call.request):
-            self._hand_over(call, partial(stream.serve, station, call))
-            return
-        if not intake.draw(station, call):
-            self._hand_over(call, partial(sync.serve, station, call))
-            return
-        begun = station.dispatcher.begin(intake.errand_of(call))
-        if begun is None or not self._is_sent(call, begun, known.limits):
-            self._hand_over(call, partial(sync.serve, station, call))
+        is_stream = operation.wants_stream is not None and operation.wants_stream(call.request)
+        begun = None
+        if intake.draw(station, call):
+            begun = station.dispatcher.begin(intake.errand_of(call))
+        if begun is None or not self._is_sent(call, begun, known, is_stream=is_stream):
+            self._hand_over(call, partial(stream.serve if is_stream else sync.serve, station, call))
             return
         station.dispatcher.count(call.errand)
 
-    def _is_sent(self, call: Call, begun: Begun, limits: Limits) -> bool:
+    def _is_sent(self, call: Call, begun: Begun, known: Known, *, is_stream: bool) -> bool:
         """Send the call on an open connection; False, and the attempt undone, where there is none."""
         station, body = self._station, body_for(call, begun.channel)
         waiting = None
@@ -139,15 +142,57 @@ class Express:
                 method=call.served.operation.method,
                 path=call.served.operation.vendor_path,
                 body=body,
-                limits=limits,
+                limits=known.stream_limits if is_stream else known.limits,
                 total_s=call.deadline_at - begun.began,
-                then=partial(self._answered, call, begun),
+                accept=stream.EVENT_STREAM if is_stream else b"",
+                then=None if is_stream else partial(self._answered, call, begun),
             )
         if waiting is None:
             station.dispatcher.undo(call.errand, begun)
             return False
         call.stop = partial(self._stop, call, begun, waiting)
+        if is_stream:
+            waiting.follow(partial(self._look, call, begun, stream.opening(call, waiting)))
         return True
+
+    # When a stream comes
+
+    def _look(self, call: Call, begun: Begun, opened: Opened, response: Response) -> None:
+        """Look for the first content of a stream, and pass it on from there."""
+        station = self._station
+        try:
+            while not stream.is_open(station, call, begun.channel, opened):
+                if not response.has_ended:
+                    return
+        except AttemptFailed as failed:
+            response.close()
+            self._try_again(call, begun, failed, response, stream.serve)
+        except Exception:  # noqa: BLE001 - who called back is a connection, and has others to serve
+            response.close()
+            station.dispatcher.broken(begun)
+            self._break(call)
+        else:
+            won = station.dispatcher.worked(begun, opened, holds_channel=True)
+            passage = Passage(call, opened, station.clock, partial(self._passed, call, won))
+            call.stop = partial(stream.stop, call, won, passage)
+            passage.begin()
+
+    def _passed(self, call: Call, won: Won[Opened], failure: StationError | None) -> None:
+        """Charge a stream that is over, and tell its caller."""
+        station = self._station
+        call.stop = None
+        try:
+            ending = stream.ended(station, call, won, failure)
+            assert call.hold is not None
+            finished = station.calls.noted(ending, call.hold)
+            if finished is None:
+                self._hand_over(call, partial(stream.settle, station, call, failure, ending))
+                return
+            stream.finish(call, failure, finished)
+        except Exception:  # noqa: BLE001 - who called back is a connection, and has others to serve
+            self._break(call)
+        else:
+            self._end(call, None)
 
     # When the vendor has answered
 
@@ -159,11 +204,7 @@ class Express:
             body = station.exchange.body(call.errand, begun.channel, response)
             decoded = sync.understand(call, begun.channel, body)
         except AttemptFailed as failed:
-            if response.is_lost_unsent:
-                station.dispatcher.undo(call.errand, begun)
-                self._hand_over(call, partial(sync.serve, station, call))
-            else:
-                self._hand_over(call, partial(sync.serve, station, call, (begun, failed)))
+            self._try_again(call, begun, failed, response, sync.serve)
         except Exception:  # noqa: BLE001 - who called back is a connection, and has others to serve
             station.dispatcher.broken(begun)
             self._break(call)
@@ -193,6 +234,15 @@ class Express:
             self._end(call, None)
 
     # Other ends
+
+    def _try_again(self, call: Call, begun: Begun, failed: AttemptFailed, response: Response, serve: Serve) -> None:
+        """Go on after an attempt that failed; one of which nothing was sent does not count."""
+        call.stop = None
+        if response.is_lost_unsent:
+            self._station.dispatcher.undo(call.errand, begun)
+            self._hand_over(call, partial(serve, self._station, call))
+        else:
+            self._hand_over(call, partial(serve, self._station, call, (begun, failed)))
 
     def _hand_over(self, call: Call, rest: Callable[[], Awaitable[None]]) -> None:
         call.inbound.hand_over((call, rest))

@@ -1,4 +1,4 @@
-"""A call that is answered as a stream: events pass as bytes, a tap reads along, nothing waits on the database between.
+"""A call that is answered as a stream: opened, passed on (``yiapi.relay.passage``), settled.
 
 The head is held back until the first content, so a failure before it has a real status and another channel may serve.
 However the stream ends, what was measured is settled, and the caller gets the end mark or one in-band error.
@@ -8,72 +8,51 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import aclosing
-from dataclasses import dataclass, field
 
 import msgspec
 
 from yiapi.calls import Ending, Finished, Replay
 from yiapi.channels import Channel, Credential
-from yiapi.dispatch import AttemptFailed, Won, malformed, refused_inside
-from yiapi.edge import HeaderPairs
-from yiapi.errors import ClientClosed, StationError, StreamIncomplete, UpstreamFailed, UpstreamTimeout
+from yiapi.dispatch import AttemptFailed, Begun, Won, malformed, refused_inside
+from yiapi.errors import ClientClosed, StationError, UpstreamFailed, UpstreamTimeout
 from yiapi.money import money_text
 from yiapi.providers.contract import Fault, Seen, Tap, Usage
 from yiapi.relay import intake, sync
 from yiapi.relay.call import JSON_TYPE, Call, texts_of
 from yiapi.relay.outgoing import body_for, headers_of, limits_of
+from yiapi.relay.passage import Opened, Passage
 from yiapi.relay.station import Station
 from yiapi.tokens import count_tokens
-from yiapi.upstream import EventSplitter, EventTooLarge, IdleTimeout, Response, TotalTimeout, UpstreamError
+from yiapi.upstream import EventSplitter, IdleTimeout, Response, TotalTimeout, UpstreamError
 
 EVENT_STREAM = b"text/event-stream"
-STREAM_HEADERS: HeaderPairs = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache"),
-    (b"x-accel-buffering", b"no"),
-]
 DRAIN_S = 30.0
 
 
-@dataclass(slots=True)
-class Opened:
-    """A stream whose first content has arrived."""
-
-    response: Response
-    splitter: EventSplitter
-    tap: Tap
-    pending: list[bytes]
-    has_ended: bool
-    events: list[bytes] = field(default_factory=list)
-    """Every event, where the answer must be kept whole for an idempotency key."""
-    error: StationError | None = None
-    """The vendor failed in the same breath as its first content."""
-
-
-async def serve(station: Station, call: Call) -> None:
-    """Serve one streamed call."""
-    if not intake.draw(station, call):
+async def serve(station: Station, call: Call, first: tuple[Begun, AttemptFailed] | None = None) -> None:
+    """Serve one streamed call, or go on after an attempt that failed."""
+    if call.hold is None and not intake.draw(station, call):
         replay = await intake.reserve(station, call)
         if replay is not None:
             call.replay(replay)
             return
-    errand = intake.errand_of(call)
+    errand = call.errand if first is not None else intake.errand_of(call)
     try:
         won = await station.dispatcher.run(
-            errand, lambda channel, credential: open_stream(station, call, channel, credential), holds_channel=True
+            errand,
+            lambda channel, credential: open_stream(station, call, channel, credential),
+            holds_channel=True,
+            first=first,
         )
     except (StationError, asyncio.CancelledError) as error:
         raise await sync.give_up(station, call, error) from error
     failure = await pass_on(station, call, won)
-    finished = await settle(station, call, won, failure)
-    finish(call, failure, finished)
+    await settle(station, call, failure, ended(station, call, won, failure))
 
 
 async def open_stream(station: Station, call: Call, channel: Channel, credential: Credential) -> Opened:
     """Make one attempt: it has worked when the first content is there. Raises AttemptFailed."""
     operation, settings = call.served.operation, station.settings
-    assert operation.stream is not None
     sent = body_for(call, channel)
     response = await station.exchange.send(
         call.errand,
@@ -86,141 +65,95 @@ async def open_stream(station: Station, call: Call, channel: Channel, credential
         limits=limits_of(station, settings.first_byte_stream_s),
         total_s=call.deadline_at - station.clock.monotonic(),
     )
+    opened = opening(call, response)
     try:
-        await _require_stream(station, call, channel, response)
-        opened = Opened(response, EventSplitter(), operation.stream.tap(call.request), [], False)
-        await _first_content(call, channel, opened)
+        while not is_open(station, call, channel, opened):
+            await response.more()
     except BaseException:
         response.close()
         raise
     return opened
 
 
-async def _require_stream(station: Station, call: Call, channel: Channel, response: Response) -> None:
-    """Classify an answer that is no stream. Raises AttemptFailed."""
-    if response.status == 200 and (response.header(b"content-type") or b"").startswith(EVENT_STREAM):
-        return
-    sync.understand(call, channel, await station.exchange.read(call.errand, channel, response))
-    raise malformed(call.errand)
+def opening(call: Call, response: Response) -> Opened:
+    """Begin to look at the answer to a streamed call."""
+    shape = call.served.operation.stream
+    assert shape is not None
+    return Opened(response, EventSplitter(), shape.tap(call.request), [], False)
 
 
-async def _first_content(call: Call, channel: Channel, opened: Opened) -> None:
-    """Read up to the first content, or to an end without any."""
-    while True:
+def is_open(station: Station, call: Call, channel: Channel, opened: Opened) -> bool:
+    """Look at what has arrived, and say whether the first content, or an end without any, is there.
+
+    Raises AttemptFailed.
+    """
+    response = opened.response
+    if response.status != 200 or not (response.header(b"content-type") or b"").startswith(EVENT_STREAM):
+        if not response.has_ended:
+            return False
+        sync.understand(call, channel, station.exchange.body(call.errand, channel, response))
+        raise malformed(call.errand)
+    piece = response.at_hand()
+    if not piece and not response.has_ended:
+        return False
+    if not piece and response.error is None:
+        raise malformed(call.errand)
+    try:
+        events = opened.splitter.feed(piece)
+        if response.error is not None and not piece:
+            raise response.error
+    except UpstreamError as error:
+        fault = Fault.TIMEOUT if isinstance(error, IdleTimeout | TotalTimeout) else Fault.UNAVAILABLE
+        raise AttemptFailed(fault) from error
+    return _has_begun(call, channel, opened, events)
+
+
+def _has_begun(call: Call, channel: Channel, opened: Opened, events: Sequence[bytes]) -> bool:
+    """Judge the first events; until there is content a failure is one of the attempt. Raises AttemptFailed."""
+    has_content = False
+    for event in events:
         try:
-            piece = await opened.response.chunk()
-            events = list(opened.splitter.feed(piece)) if piece else []
-        except UpstreamError as error:
-            fault = Fault.TIMEOUT if isinstance(error, IdleTimeout | TotalTimeout) else Fault.UNAVAILABLE
-            raise AttemptFailed(fault) from error
-        if not piece:
-            raise malformed(call.errand)
-        has_content = False
-        for event in events:
-            try:
-                seen = opened.tap.see(event)
-            except ValueError as error:
-                if not has_content:
-                    raise malformed(call.errand) from error
-                opened.error = UpstreamFailed("The vendor's stream broke.")
-                return
-            if seen is Seen.ERROR:
-                if not has_content:
-                    raise refused_inside(call.errand, channel, opened.tap.error())
-                opened.error = UpstreamFailed("The vendor failed while it answered.")
-                return
-            if seen is not Seen.HIDE:
-                opened.pending.append(event)
-            has_content = has_content or seen is Seen.CONTENT
-            opened.has_ended = opened.has_ended or seen is Seen.END
-        if opened.has_ended and not has_content and opened.tap.usage() is None:
-            raise malformed(call.errand)
-        if has_content or opened.has_ended:
-            return
+            seen = opened.tap.see(event)
+        except ValueError as error:
+            if not has_content:
+                raise malformed(call.errand) from error
+            opened.error = UpstreamFailed("The vendor's stream broke.")
+            return True
+        if seen is Seen.ERROR:
+            if not has_content:
+                raise refused_inside(call.errand, channel, opened.tap.error())
+            opened.error = UpstreamFailed("The vendor failed while it answered.")
+            return True
+        if seen is not Seen.HIDE:
+            opened.pending.append(event)
+        has_content = has_content or seen is Seen.CONTENT
+        opened.has_ended = opened.has_ended or seen is Seen.END
+    if opened.has_ended and not has_content and opened.tap.usage() is None:
+        raise malformed(call.errand)
+    return has_content or opened.has_ended
 
 
 async def pass_on(station: Station, call: Call, won: Won[Opened]) -> StationError | None:
     """Pass the stream on to its end; return what it failed with, or None for a clean end."""
-    opened = won.value
-    failure: StationError | None = opened.error
+    over: asyncio.Future[StationError | None] = asyncio.get_running_loop().create_future()
+    passage = Passage(call, won.value, station.clock, over.set_result)
+    passage.begin()
     try:
-        call.begin(200, STREAM_HEADERS)
-        await _send(station, call, opened, b"".join(opened.pending))
-        opened.pending.clear()
-        while failure is None and not opened.has_ended:
-            failure = await _next_piece(station, call, opened)
+        return await asyncio.shield(over)
     except asyncio.CancelledError:
-        if not (call.has_left or call.stopped_by):
-            raise
-        if call.task is not None:
-            call.task.uncancel()
-        failure = call.stopped_by or ClientClosed("The caller left.")
-        if call.has_left and won.channel.settings.get("on_leave") == "drain":
-            await _drain(opened)
-    finally:
-        opened.response.close()
-    station.dispatcher.ended(won, _fault(failure), is_our_fault=not (call.has_left or call.stopped_by))
-    return failure
+        if call.has_left or call.stopped_by:
+            if call.task is not None:
+                call.task.uncancel()
+            stop(call, won, passage)
+            return await over
+        passage.stop(StationError("The call was interrupted."))
+        raise
 
 
-async def _next_piece(station: Station, call: Call, opened: Opened) -> StationError | None:
-    """Read one piece and pass its events; return a failure."""
-    try:
-        piece = await opened.response.chunk()
-        if not piece:
-            return StreamIncomplete("The vendor's stream ended before its end.")
-        events = list(opened.splitter.feed(piece))
-    except (IdleTimeout, TotalTimeout):
-        return UpstreamTimeout("The vendor fell silent.")
-    except EventTooLarge:
-        return UpstreamFailed("The vendor's stream broke.")
-    except UpstreamError:
-        return StreamIncomplete("The vendor's stream was cut.")
-    passing: list[bytes] = []
-    failure: StationError | None = None
-    for event in events:
-        try:
-            seen = opened.tap.see(event)
-        except ValueError:
-            failure = UpstreamFailed("The vendor's stream broke.")
-            break
-        if seen is Seen.ERROR:
-            failure = UpstreamFailed("The vendor failed while it answered.")
-            break
-        if seen is not Seen.HIDE:
-            passing.append(event)
-        if seen is Seen.END:
-            opened.has_ended = True
-            break
-    if passing:
-        await _send(station, call, opened, b"".join(passing))
-    return failure
-
-
-async def _send(station: Station, call: Call, opened: Opened, piece: bytes) -> None:
-    if call.claim is not None:
-        opened.events.append(piece)
-    call.touched = station.clock.monotonic()
-    inbound = call.inbound
-    inbound.write(piece)
-    if inbound.is_blocked:
-        await inbound.drained()
-
-
-async def _drain(opened: Opened) -> None:
-    """Read on without a caller for a while, to learn the real usage."""
-    try:
-        async with asyncio.timeout(DRAIN_S), aclosing(_pieces(opened)) as pieces:
-            async for piece in pieces:
-                for event in opened.splitter.feed(piece):
-                    opened.tap.see(event)
-    except (TimeoutError, UpstreamError, ValueError):
-        return
-
-
-async def _pieces(opened: Opened):  # type: ignore[no-untyped-def]  # noqa: ANN202 - an async generator of bytes
-    while piece := await opened.response.chunk():
-        yield piece
+def stop(call: Call, won: Won[Opened], passage: Passage) -> None:
+    """End a stream whose caller has left, or that the station ends; a channel may want it read to its end."""
+    drains = call.has_left and won.channel.settings.get("on_leave") == "drain"
+    passage.stop(call.stopped_by or ClientClosed("The caller left."), drain_s=DRAIN_S if drains else 0.0)
 
 
 def _fault(failure: StationError | None) -> Fault | None:
@@ -241,9 +174,10 @@ def used(call: Call, tap: Tap) -> tuple[Sequence[Usage], bool]:
     return operation.counted(call.request, read_tokens, count_tokens(tap.text())), True
 
 
-async def settle(station: Station, call: Call, won: Won[Opened], failure: StationError | None) -> Finished:
-    """Settle what was measured, whatever the end was."""
+def ended(station: Station, call: Call, won: Won[Opened], failure: StationError | None) -> Ending:
+    """Give the channel back, and describe how the stream ends: what was measured is charged, whatever the end was."""
     assert call.hold is not None
+    station.dispatcher.ended(won, _fault(failure), is_our_fault=not (call.has_left or call.stopped_by))
     opened, provider = won.value, call.served.provider.slug
     usage, is_estimated = used(call, opened.tap)
     record = call.record(station.clock.monotonic())
@@ -265,7 +199,12 @@ async def settle(station: Station, call: Call, won: Won[Opened], failure: Statio
         keeps_key=True,
     )
     station.metrics.finished(record)
-    return await sync.end(station, call, ending)
+    return ending
+
+
+async def settle(station: Station, call: Call, failure: StationError | None, ending: Ending) -> None:
+    """Write down how a stream ended, and tell its caller."""
+    finish(call, failure, await sync.end(station, call, ending))
 
 
 def whole_answer(call: Call, opened: Opened) -> Replay | None:

@@ -101,7 +101,7 @@ class Client:
         limits: Limits,
         *,
         total_s: float,
-        then: Callable[[Response], None],
+        then: Callable[[Response], None] | None = None,
     ) -> Response | None:
         """Send a request on a connection that is open, and call ``then`` when its answer has ended.
 

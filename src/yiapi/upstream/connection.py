@@ -286,6 +286,11 @@ class Connection(AnswerParser):
         self._answer = None
         self._abort()
 
+    def limit(self, seconds: float) -> None:
+        """Let the answer take no longer than this from now on."""
+        self._total_at = min(self._total_at, monotonic() + seconds)
+        self._watch(self._total_at)
+
     def pause(self) -> None:
         """Stop reading: the caller does not keep up, and that is not the peer's fault."""
         self._is_paused = True

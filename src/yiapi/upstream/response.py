@@ -29,6 +29,9 @@ class Source(Protocol):
     def drop(self) -> None:
         """Give the connection up."""
 
+    def limit(self, seconds: float) -> None:
+        """Let the answer take no longer than this from now on."""
+
 
 class Response:
     """An answer whose head has arrived; the body is read with ``read`` or ``chunk``.
@@ -137,6 +140,64 @@ class Response:
             await self._more()
         return self._take()
 
+    # Read in callbacks
+
+    def follow(self, then: "Callable[[Response], None]") -> None:
+        """Have this called whenever something has arrived, and when the answer has ended; it reads ``at_hand``."""
+        self._then = then
+        self._collecting = False
+        if self._parts or self.has_ended:
+            self._tell(then)
+
+    def at_hand(self) -> bytes:
+        """Return what has arrived of the body and was not read yet."""
+        parts = self._parts
+        if not parts:
+            return b""
+        self._resume()
+        return self._take()
+
+    async def more(self) -> None:
+        """Wait until something has arrived that was not read yet, or the answer has ended."""
+        if not self._parts and not self.has_ended:
+            self._resume()
+            await self._more()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more will come, for a good reason or a bad one."""
+        return self._complete or self._error is not None
+
+    @property
+    def error(self) -> UpstreamError | None:
+        """Return what the answer failed with."""
+        return self._error
+
+    def hold(self) -> None:
+        """Read no more from the peer until ``go_on``."""
+        if not self._paused and not self.has_ended:
+            self._paused = True
+            self._source.pause()
+
+    def go_on(self) -> None:
+        """Read on."""
+        if not self.has_ended:
+            self._resume()
+
+    def let_end(self, limit_s: float) -> None:
+        """Throw the rest away as it comes, for a while, so that the connection can serve another call."""
+        self._parts.clear()
+        self._then = None
+        if not self.has_ended:
+            self._resume()
+            self._then = _forget
+            self._source.limit(limit_s)
+
+    def limit(self, seconds: float) -> None:
+        """Let the answer take no longer than this from now on."""
+        if not self.has_ended:
+            self._source.limit(seconds)
+
     def close(self) -> None:
         """Give the rest of the answer up. The connection is dropped unless the answer is complete.
 
@@ -196,7 +257,10 @@ class Response:
 
     def arrived(self) -> None:
         """Tell the reader that there is more, and the connection to stop where nobody reads."""
-        if not self._collecting:
+        if self._then is not None:
+            if not self._collecting:
+                self._then(self)
+        elif not self._collecting:
             if self._unread_bytes > UNREAD_BYTES_MAX and not self._paused:
                 self._paused = True
                 self._source.pause()
@@ -215,8 +279,7 @@ class Response:
         if then is None:
             self._wake()
         else:
-            self._then = None
-            then(self)
+            self._tell(then)
 
     def _take(self) -> bytes:
         parts = self._parts
@@ -224,6 +287,11 @@ class Response:
         parts.clear()
         self._unread_bytes = 0
         return taken
+
+    def _tell(self, then: "Callable[[Response], None]") -> None:
+        if self.has_ended:
+            self._then = None
+        then(self)
 
     def _resume(self) -> None:
         if self._paused:
@@ -241,3 +309,7 @@ class Response:
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
+
+
+def _forget(response: Response) -> None:
+    response.at_hand()
