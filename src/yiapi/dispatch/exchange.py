@@ -149,6 +149,13 @@ class Exchange:
         )
         return self._client.send_now(channel.target, request, limits, total_s=total_s, then=then)
 
+    async def connect(self, errand: Errand, channel: Channel, limits: Limits) -> None:
+        """See to it that there is a connection for ``send_now``. Raises AttemptFailed."""
+        try:
+            await self._client.connect(channel.target, limits)
+        except UpstreamError as error:
+            raise failed_by(error, errand) from error
+
     async def read(self, errand: Errand, channel: Channel, response: Response) -> bytes:
         """Read a whole answer that is a success by its status; anything else is classified. Raises AttemptFailed."""
         try:

@@ -186,6 +186,35 @@ def with_usage(request: Chat, body: bytes) -> bytes:
 
 
 _EVENT = msgspec.json.Decoder(Completion)
+_TEXT = b'"delta":{"content":"'
+_AFTER = b'"},"finish_reason":null}]'
+_AFTER_WITH_LOGPROBS = b'"},"logprobs":null,"finish_reason":null}]'
+_BACKSLASH = 0x5C
+
+
+def text_of(event: bytes) -> bytes | None:
+    """Return the text of an event that says nothing else, as it stands in JSON; None: it has to be decoded.
+
+    Looked for is how vendors write it: one choice, that goes on, with nothing but a text. What has quotes in its text,
+    a count of usage or an error is not that.
+    """
+    start = event.find(_TEXT) + 20
+    if start < 20:
+        return None
+    end = event.find(b'"', start)
+    if end <= start or event[end - 1] == _BACKSLASH:
+        return None
+    if not (event.startswith(_AFTER, end) or event.startswith(_AFTER_WITH_LOGPROBS, end)):
+        return None
+    is_more = event.find(b'"usage":{') >= 0 or event.find(b'"error"') >= 0 or event.count(b"\n") != 2
+    return None if is_more or event[:6] != b"data: " else event[start:end]
+
+
+def _unescaped(text: bytes) -> str:
+    try:
+        return msgspec.json.decode(b'"%b"' % text, type=str)
+    except ValueError:  # no JSON: it is counted all the same
+        return text.decode("utf-8", "replace")
 
 
 class ChatTap:
@@ -195,11 +224,15 @@ class ChatTap:
         self._model = request.model
         self._hides_usage = not request.wants_usage
         self._used: TokensUsed | None = None
-        self._pieces: list[str] = []
+        self._pieces: list[str | bytes] = []  # bytes: a text as it stands in JSON
         self._error: Any = None
 
     def see(self, event: bytes) -> Seen:
-        """Judge one event."""
+        """Judge one event; one that only adds to a text is not decoded."""
+        piece = text_of(event)
+        if piece is not None:
+            self._pieces.append(piece)
+            return Seen.CONTENT
         data = data_of(event)
         if not data:
             return Seen.PASS
@@ -231,7 +264,7 @@ class ChatTap:
 
     def text(self) -> str:
         """Return what was said so far."""
-        return "".join(self._pieces)
+        return "".join(one if isinstance(one, str) else _unescaped(one) for one in self._pieces)
 
     def error(self) -> Any:
         """Return the vendor's error."""

@@ -3,8 +3,7 @@
 Most calls find everything they need in memory: key, price, allowance, channel, and a connection that is open. Such a
 call is begun in the callback that brought its last byte and ended in the callback that brought its vendor's last byte;
 no task and no future is made for it. It takes the same steps as every other (``intake``, ``sync``). What needs more, as
-another attempt, a new connection or a hold of its own, is handed over to the task of its connection with what
-is left to do.
+another attempt or a hold of its own, is handed over to the task of its connection with what is left to do.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from yiapi.dispatch import JSON_HEADERS, AttemptFailed, Begun, Won
+from yiapi.dispatch import AttemptFailed, Begun, Won
 from yiapi.edge import Head, Inbound
 from yiapi.errors import InternalError, StationError
 from yiapi.ids import new_id
@@ -22,7 +21,7 @@ from yiapi.providers.contract import Mode
 from yiapi.providers.registry import Served
 from yiapi.relay import intake, stream, sync
 from yiapi.relay.call import Call
-from yiapi.relay.outgoing import body_for, headers_of, limits_of
+from yiapi.relay.outgoing import body_for, limits_of
 from yiapi.relay.passage import Opened, Passage
 from yiapi.relay.station import Station
 from yiapi.relay.sync import Answer
@@ -37,16 +36,28 @@ Serve = Callable[[Station, Call, tuple[Begun, AttemptFailed] | None], Awaitable[
 log = get_logger()
 
 
+class Way:
+    """How an operation is asked: plainly, or for a stream."""
+
+    __slots__ = ("accept", "is_stream", "limits", "serve")
+
+    def __init__(self, limits: Limits, serve: Serve, *, is_stream: bool) -> None:
+        self.limits = limits
+        self.serve = serve  # the long way of it
+        self.is_stream = is_stream
+        self.accept = stream.EVENT_STREAM if is_stream else b""
+
+
 class Known:
     """What the head of a request says of its way: which operation it is for, and that the short way is open to it."""
 
-    __slots__ = ("limit_s", "limits", "served", "stream_limits")
+    __slots__ = ("limit_s", "plain", "served", "stream")
 
-    def __init__(self, served: Served, limits: Limits, stream_limits: Limits, limit_s: float) -> None:
+    def __init__(self, served: Served, station: Station) -> None:
         self.served = served
-        self.limits = limits
-        self.stream_limits = stream_limits
-        self.limit_s = limit_s
+        self.limit_s = intake.limit_s_of(station, served)
+        self.plain = Way(limits_of(station, served.operation.first_byte_s), sync.serve, is_stream=False)
+        self.stream = Way(limits_of(station, station.settings.first_byte_stream_s), stream.serve, is_stream=True)
 
 
 class Express:
@@ -105,9 +116,7 @@ class Express:
         files = operation.answer is not None and operation.answer.files
         if operation.flow or operation.parent or operation.fit or files or "json" not in operation.accepts:
             return None
-        limits = limits_of(self._station, operation.first_byte_s)
-        stream_limits = limits_of(self._station, self._station.settings.first_byte_stream_s)
-        return Known(served, limits, stream_limits, intake.limit_s_of(self._station, served))
+        return Known(served, self._station)
 
     def _take_in(self, call: Call, body: bytes) -> None:
         """Read, price and admit a call. Raises the StationError that refuses it."""
@@ -125,33 +134,52 @@ class Express:
         begun = None
         if intake.draw(station, call):
             begun = station.dispatcher.begin(intake.errand_of(call))
-        if begun is None or not self._is_sent(call, begun, known, is_stream=is_stream):
+        if begun is None:
             self._hand_over(call, partial(stream.serve if is_stream else sync.serve, station, call))
             return
         station.dispatcher.count(call.errand)
+        way = known.stream if is_stream else known.plain
+        if not self._is_sent(call, begun, way):
+            call.task = asyncio.ensure_future(self._connect(call, begun, way))
 
-    def _is_sent(self, call: Call, begun: Begun, known: Known, *, is_stream: bool) -> bool:
-        """Send the call on an open connection; False, and the attempt undone, where there is none."""
-        station, body = self._station, body_for(call, begun.channel)
-        waiting = None
-        if isinstance(body, bytes) and headers_of(body) is JSON_HEADERS:
-            waiting = station.exchange.send_now(
-                call.errand,
-                begun.channel,
-                begun.credential,
-                method=call.served.operation.method,
-                path=call.served.operation.vendor_path,
-                body=body,
-                limits=known.stream_limits if is_stream else known.limits,
-                total_s=call.deadline_at - begun.began,
-                accept=stream.EVENT_STREAM if is_stream else b"",
-                then=None if is_stream else partial(self._answered, call, begun),
-            )
+    async def _connect(self, call: Call, begun: Begun, way: Way) -> None:
+        """Make a connection and send, which is all that has to be waited for."""
+        try:
+            while True:
+                await self._station.exchange.connect(call.errand, begun.channel, way.limits)
+                if self._is_sent(call, begun, way):
+                    break
+        except AttemptFailed as failed:
+            self._hand_over(call, partial(way.serve, self._station, call, (begun, failed)))
+        except asyncio.CancelledError as error:
+            self._station.dispatcher.broken(begun)
+            self._hand_over(call, partial(sync.fail, self._station, call, error))
+        except Exception:  # noqa: BLE001 - as for a callback
+            self._station.dispatcher.broken(begun)
+            self._break(call)
+        finally:
+            call.task = None
+
+    def _is_sent(self, call: Call, begun: Begun, way: Way) -> bool:
+        """Send the call on an open connection; False where there is none."""
+        body = body_for(call, begun.channel)
+        assert isinstance(body, bytes)
+        waiting = self._station.exchange.send_now(
+            call.errand,
+            begun.channel,
+            begun.credential,
+            method=call.served.operation.method,
+            path=call.served.operation.vendor_path,
+            body=body,
+            limits=way.limits,
+            total_s=call.deadline_at - begun.began,
+            accept=way.accept,
+            then=None if way.is_stream else partial(self._answered, call, begun),
+        )
         if waiting is None:
-            station.dispatcher.undo(call.errand, begun)
             return False
         call.stop = partial(self._stop, call, begun, waiting)
-        if is_stream:
+        if way.is_stream:
             waiting.follow(partial(self._look, call, begun, stream.opening(call, waiting)))
         return True
 

@@ -100,7 +100,9 @@ class Passage:
         see = opened.tap.see
         passing: list[bytes] = []
         failure: StationError | None = None
-        for event in opened.splitter.feed(piece) if piece else ():
+        if not piece:
+            return None
+        for event in opened.splitter.feed(piece):
             try:
                 seen = see(event)
             except ValueError:

@@ -117,6 +117,13 @@ class Client:
             return None
         return connection.start(request, limits, now + total_s, is_head=False, is_pouring=False, then=then)
 
+    async def connect(self, target: Target, limits: Limits) -> None:
+        """See to it that there is a connection for ``send_now``. Raises UpstreamError."""
+        pool = self._pools.get(target.key) or self._pool_of(target)
+        connection = pool.take(monotonic()) or await pool.acquire(limits.connect_s)
+        connection.idle_at = monotonic()
+        pool.freed(connection)
+
     async def _send(
         self,
         target: Target,

@@ -217,9 +217,12 @@ class Connection(AnswerParser):
             self._finish(answer, data)
         elif self._phase == BODY:
             if not self._is_paused:
-                self._watch(monotonic() + self._limits.idle_s)
+                at = self._deadline = min(self._total_at, monotonic() + self._limits.idle_s)
+                if at < self._timer_at:
+                    self._set_timer(at)
             answer.arrived()
-            self._wake_writer()
+            if self._writable is not None:
+                self._wake_writer()
 
     # Ending
 

@@ -154,8 +154,12 @@ class Response:
         parts = self._parts
         if not parts:
             return b""
-        self._resume()
-        return self._take()
+        if self._paused:
+            self._resume()
+        piece = parts[0] if len(parts) == 1 else b"".join(parts)
+        parts.clear()
+        self._unread_bytes = 0
+        return piece
 
     async def more(self) -> None:
         """Wait until something has arrived that was not read yet, or the answer has ended."""
@@ -257,9 +261,10 @@ class Response:
 
     def arrived(self) -> None:
         """Tell the reader that there is more, and the connection to stop where nobody reads."""
-        if self._then is not None:
+        then = self._then
+        if then is not None:
             if not self._collecting:
-                self._then(self)
+                then(self)
         elif not self._collecting:
             if self._unread_bytes > UNREAD_BYTES_MAX and not self._paused:
                 self._paused = True

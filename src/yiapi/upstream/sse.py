@@ -36,8 +36,14 @@ class EventSplitter:
 
     def feed(self, piece: bytes) -> list[bytes]:
         """Return the events that are complete now. Raises EventTooLarge."""
-        if not self._tail and self._is_one_event(piece):
-            return [piece]
+        if (
+            not self._tail
+            and piece.find(b"\n\n") == len(piece) - 2
+            and piece[0] != _LF
+            and b"\r" not in piece
+            and 2 < len(piece) < self._event_bytes_max
+        ):
+            return [piece]  # what it usually is: one whole event
         self._tail += piece
         return self._cut()
 
@@ -53,13 +59,6 @@ class EventSplitter:
     def rest(self) -> bytes:
         """Return the event that has begun and is not complete."""
         return bytes(self._tail)
-
-    def _is_one_event(self, piece: bytes) -> bool:
-        """Whether a piece is what it usually is: one whole event."""
-        last = len(piece) - 2
-        if piece.find(b"\n\n") != last or not 0 < last < self._event_bytes_max - 1:
-            return False
-        return piece[0] != _LF and b"\r" not in piece
 
     def _cut(self) -> list[bytes]:
         tail = self._tail
