@@ -93,6 +93,8 @@ class World:
     key: str
     base_url: str
     edge: Edge
+    made_before: int = 0
+    """Calls that a test does not see: they were made to have everything open."""
 
     @property
     def vendor(self) -> Vendor:
@@ -103,10 +105,11 @@ class World:
         return await self.app.database.read(lambda tx: tx.all(query))
 
     async def requests(self) -> list[Any]:
-        return await self.rows(REQUESTS)
+        return (await self.rows(REQUESTS))[self.made_before :]
 
     async def attempts(self) -> list[Any]:
-        return await self.rows(ATTEMPTS)
+        seen = {row["id"] for row in await self.requests()}
+        return [row for row in await self.rows(ATTEMPTS) if row["request_id"] in seen]
 
     async def open_holds(self) -> list[Any]:
         return await self.rows(HOLDS)
@@ -118,6 +121,18 @@ class World:
     async def chat(self, headers: dict[str, str] | None = None, **body: Any) -> httpx.Response:
         whole = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Say hello"}]} | body
         return await self.client.post("/v1/chat/completions", json=whole, headers=headers)
+
+    async def warm_up(self) -> None:
+        """Make a call, so that connection, allowance and whatever else is kept are there, and pay it back."""
+        before = (await self.balance()).posted
+        assert (await self.chat()).status_code == 200
+        paid = before - (await self.balance()).posted
+        wallet = wallet_of(self.account_id, "live")
+        await self.app.database.write(lambda tx: top_up(tx, f"back:{self.account_id}", wallet, paid))
+        self.made_before = len(await self.requests())
+        for vendor in self.vendors:
+            vendor.got.clear()
+            vendor.arrived.clear()
 
     async def settled(self) -> None:
         """Wait until no call is under way any more, and all are in the books."""
@@ -157,6 +172,12 @@ def balance_usd() -> str:
     return "10"
 
 
+@pytest.fixture
+def is_warm() -> bool:
+    """Whether a call was made before the test begins, so that its own find everything open."""
+    return False
+
+
 class Names:
     """A name server: what is below example.com is public, until a test says otherwise."""
 
@@ -189,7 +210,9 @@ def options() -> dict[str, Any]:
 
 
 @pytest.fixture
-async def world(database_url, tmp_path, channels, balance_usd, names, registry, options) -> AsyncIterator[World]:
+async def world(  # length: a whole station
+    database_url, tmp_path, channels, balance_usd, names, registry, options, is_warm
+) -> AsyncIterator[World]:
     plain = {"sandbox": False, "port": 1, "permit_host": ("127.0.0.1",), "drain_listen_s": 0.01}
     settings = load_settings(data=tmp_path, database=database_url, **plain | options)
     vendors = [Vendor() for _ in range(channels)]
@@ -210,7 +233,10 @@ async def world(database_url, tmp_path, channels, balance_usd, names, registry, 
         async with served as (watch, base_url):
             headers = {"authorization": f"Bearer {key}"}
             async with httpx.AsyncClient(base_url=base_url, headers=headers, timeout=30) as client:
-                yield World(app, watch, client, vendors, account_id, key, base_url, served.edge)
+                world = World(app, watch, client, vendors, account_id, key, base_url, served.edge)
+                if is_warm:
+                    await world.warm_up()
+                yield world
         report = await check(app.database, price_of=partial(price_of, books={}))
         assert report.is_clean, report.lines()
     for vendor in vendors:

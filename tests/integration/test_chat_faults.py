@@ -24,6 +24,12 @@ pytestmark = pytest.mark.anyio
 PRICE = "0.0035"  # 1,000 tokens in at 2.50 a million, 100 out at 10
 
 
+@pytest.fixture(params=[False, True], ids=["first", "following"])
+def is_warm(request) -> bool:
+    """Each is tried with the first call of a station, which waits for much, and with one that finds all there."""
+    return request.param
+
+
 async def assert_free(world, *, upstream=0):
     balance = await world.balance()
     assert balance.posted == balance.available == Money.parse("10")

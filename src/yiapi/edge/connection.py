@@ -20,6 +20,8 @@ _KEEP: Final = b"connection: keep-alive\r\n"  # HTTP/1.0 wants to be told
 _CHUNKED: Final = b"transfer-encoding: chunked\r\n\r\n"
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _BODILESS: Final = frozenset({204, 304})
+_SMALL_DIGITS: Final = 5  # of the length of a body that is waited for: below 100 KB
+_SOON_S: Final = 0.5
 
 
 class Owner(Protocol):
@@ -30,6 +32,8 @@ class Owner(Protocol):
     is_draining: bool
     date_line: bytes
     refusal: Refusal
+    begins: bool
+    """Whether whole requests may be begun without a task, so that one waits a moment for the rest of a small body."""
 
     async def serve(self, inbound: Inbound) -> None:
         """Have a request answered, whatever happens."""
@@ -110,9 +114,23 @@ class Connection(RequestParser):
             self._refuse(self._refusal or 431)
         current = self._current
         if current is not None and not current.is_taken:
-            if is_fresh and current.is_complete and not self._waiting:
-                self._remember(data, current)
-            self._start(current)
+            if current.is_complete:
+                if is_fresh and not self._waiting:
+                    self._remember(data, current)
+                self._start(current)
+            elif not self._is_soon_whole(current):
+                self._start(current)
+
+    def _is_soon_whole(self, inbound: Inbound) -> bool:
+        """Whether the rest of a body is probably on its way, as clients send it: just behind the head, and small."""
+        length = inbound.headers.get(b"content-length", b"")
+        return (
+            self._edge.begins
+            and b"expect" not in inbound.headers
+            and len(length) <= _SMALL_DIGITS
+            and length.isdigit()
+            and monotonic() - self._since < _SOON_S
+        )
 
     def eof_received(self) -> bool:
         """Keep the way back open where an answer is due: the caller may have ended its own side only."""
@@ -121,6 +139,8 @@ class Connection(RequestParser):
             return False
         for inbound in (self._current, *self._waiting):
             inbound.hung_up(monotonic())
+        if not self._current.is_taken:
+            self._start(self._current)
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -321,23 +341,24 @@ class Connection(RequestParser):
             close = _KEEP
         self._transport.write(b"".join((status_line(status), head, close, self._edge.date_line, tail)))
 
-    def write(self, inbound: Inbound, piece: bytes, *, is_last: bool) -> None:
-        """Write a piece of a body."""
+    def write(self, inbound: Inbound, piece: bytes, *, is_last: bool) -> bool:
+        """Write a piece of a body; True when the caller does not keep up."""
         if is_last:
             inbound.has_answered = True
         if inbound.has_left or inbound.is_bare:
-            return
-        if inbound.left_bytes >= 0:
-            inbound.left_bytes -= len(piece)
-            if inbound.left_bytes < 0 or (is_last and inbound.left_bytes):
-                self.abort()  # another size than was announced: what follows would be read as part of it
-                return
+            return False
         if inbound.is_chunked:
             piece = b"%x\r\n%b\r\n" % (len(piece), piece) if piece else b""
             if is_last:
                 piece += b"0\r\n\r\n"
+        elif inbound.left_bytes >= 0:
+            inbound.left_bytes -= len(piece)
+            if inbound.left_bytes < 0 or (is_last and inbound.left_bytes):
+                self.abort()  # another size than was announced: what follows would be read as part of it
+                return False
         if piece:
             self._transport.write(piece)
+        return self._blocked_since > 0.0
 
     @property
     def is_blocked(self) -> bool:
@@ -368,7 +389,8 @@ class Connection(RequestParser):
             if now - self._since > limits.farewell_s:
                 self._transport.abort()
         elif self._current is not None:
-            return
+            if not self._current.is_taken and now - self._since > _SOON_S:
+                self._start(self._current)
         elif self._target or self._headers:
             if now - self._since > limits.head_s:
                 self._refuse(408)

@@ -38,8 +38,8 @@ class Line(Protocol):
     def begin(self, inbound: Inbound, status: int, head: bytes, size_bytes: int | None) -> None:
         """Write the head of an answer."""
 
-    def write(self, inbound: Inbound, piece: bytes, *, is_last: bool) -> None:
-        """Write a piece of the body."""
+    def write(self, inbound: Inbound, piece: bytes, *, is_last: bool) -> bool:
+        """Write a piece of the body; True when the caller does not keep up."""
 
     async def drained(self) -> None:
         """Wait until the caller has read most of what was written."""
@@ -169,9 +169,9 @@ class Inbound:
         """Write the head of an answer whose body follows in pieces, of a size that may be unknown."""
         self._line.begin(self, status, head, size_bytes)
 
-    def write(self, piece: bytes) -> None:
-        """Write a piece; who writes much waits with ``drained``."""
-        self._line.write(self, piece, is_last=False)
+    def write(self, piece: bytes) -> bool:
+        """Write a piece; True when the caller does not keep up: who writes more waits with ``drained``."""
+        return self._line.write(self, piece, is_last=False)
 
     @property
     def unread_bytes(self) -> int:

@@ -27,6 +27,10 @@ Handler = Callable[[Inbound], Awaitable[None]]
 log = get_logger()
 
 
+def _leave_it(_: Inbound) -> bool:
+    return False
+
+
 class Edge:
     """Serves requests to a handler, which answers each of them; ``refusal`` words what is no request.
 
@@ -40,14 +44,15 @@ class Edge:
         limits: EdgeLimits | None = None,
         *,
         refusal: Refusal = plain_refusal,
-        begin: Callable[[Inbound], bool] = lambda _: False,
+        begin: Callable[[Inbound], bool] | None = None,
     ) -> None:
         self.limits = limits or EdgeLimits()
         self.connections: set[Connection] = set()
         self.is_draining = False
         self.date_line = date_line()
         self.refusal = refusal
-        self.begin = begin
+        self.begins = begin is not None
+        self.begin: Callable[[Inbound], bool] = begin or _leave_it
         self._handler = handler
         self._server: asyncio.Server | None = None
         self._ticking: asyncio.Task[None] | None = None

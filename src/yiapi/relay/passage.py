@@ -82,17 +82,18 @@ class Passage:
         """Pass on what has arrived."""
         if self._is_over:
             return
+        piece = response.at_hand()
         try:
-            failure = self._look(response.at_hand())
+            failure = self._look(piece) if piece else None
         except EventTooLarge:
             failure = UpstreamFailed("The vendor's stream broke.")
         except Exception:
             log.exception("stream_broke", request_id=self._call.request_id)
             failure = UpstreamFailed("Something went wrong on our side.")
-        if failure is None and not self._opened.has_ended and response.has_ended:
-            failure = _failure_of(response.error)
         if failure is not None or self._opened.has_ended:
             self._end(failure)
+        elif response.has_ended:
+            self._end(_failure_of(response.error))
 
     def _look(self, piece: bytes) -> StationError | None:
         """Judge the events of a piece and write those that pass; return a failure. Raises EventTooLarge."""
@@ -100,8 +101,6 @@ class Passage:
         see = opened.tap.see
         passing: list[bytes] = []
         failure: StationError | None = None
-        if not piece:
-            return None
         for event in opened.splitter.feed(piece):
             try:
                 seen = see(event)
@@ -128,8 +127,7 @@ class Passage:
             self._opened.events.append(piece)
         call.touched = self._clock.monotonic()
         inbound = call.inbound
-        inbound.write(piece)
-        if inbound.is_blocked:
+        if inbound.write(piece):
             response = self._opened.response
             response.hold()
             inbound.on_drain(response.go_on)

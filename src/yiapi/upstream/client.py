@@ -52,7 +52,7 @@ class Client:
         guard: AddressGuard,
         *,
         tls_context: ssl.SSLContext | None = None,
-        connections_per_target_max: int = 1024,
+        connections_per_target_max: int = 16_384,
         idle_keep_s: float = 30.0,
     ) -> None:
         self._guard = guard

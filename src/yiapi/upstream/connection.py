@@ -10,8 +10,11 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from time import monotonic
 from typing import Final, Protocol, cast
 
+from httptools import HttpParserError, HttpParserUpgrade
+
 from yiapi.upstream.errors import (
     AnswerCut,
+    BadAnswer,
     ConnectionLost,
     FirstByteTimeout,
     IdleTimeout,
@@ -19,7 +22,7 @@ from yiapi.upstream.errors import (
     UpstreamError,
 )
 from yiapi.upstream.framing import UNTIL_CLOSE
-from yiapi.upstream.parsing import BODY, DONE, HEAD, AnswerParser
+from yiapi.upstream.parsing import BODY, DONE, HEAD, HEAD_BYTES_MAX, AnswerParser
 from yiapi.upstream.response import Response
 from yiapi.upstream.target import Limits
 
@@ -210,7 +213,13 @@ class Connection(AnswerParser):
         if answer is None or parser is None:  # nobody asked: it answers no request of ours
             self._abort()
             return
-        self._feed(parser, data)
+        self._bare_bytes += len(data)
+        try:
+            parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade) as error:
+            self._broken(error)
+        if self._bare_bytes > HEAD_BYTES_MAX and self._phase != DONE:
+            self._refuse(BadAnswer("too many bytes around the answer"))
         if self._failure is not None:
             self._fail(self._failure)
         elif self._phase == DONE:

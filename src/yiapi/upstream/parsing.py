@@ -6,7 +6,7 @@ refused; when anything follows an answer, the connection is not used again.
 
 from typing import Final
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+from httptools import HttpResponseParser
 
 from yiapi.upstream.errors import AnswerTooLarge, BadAnswer, UpstreamError
 from yiapi.upstream.framing import framing_of
@@ -69,16 +69,11 @@ class AnswerParser:
         if self._parser is None:
             self._parser = HttpResponseParser(self)
 
-    def _feed(self, parser: HttpResponseParser, data: bytes) -> None:
-        self._bare_bytes += len(data)
-        try:
-            parser.feed_data(data)
-        except (HttpParserError, HttpParserUpgrade) as error:
-            self._keeps = False
-            if self._phase != DONE:
-                self._refuse(BadAnswer("the answer is not HTTP as we know it"), error)
-        if self._bare_bytes > HEAD_BYTES_MAX and self._phase != DONE:
-            self._refuse(BadAnswer("too many bytes around the answer"))
+    def _broken(self, error: Exception) -> None:
+        """Note what the parser could not read."""
+        self._keeps = False
+        if self._phase != DONE:
+            self._refuse(BadAnswer("the answer is not HTTP as we know it"), error)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Collect a header; those after the body are counted and thrown away."""
