@@ -119,8 +119,7 @@ def _announce(settings: Settings, *, is_first: bool) -> None:
             f"  first key      {said['api_key']}   (play money, sandbox vendors)",
             f"  all of this is in {settings.data / FILE}",
             "",
-            "Draw a picture:",
-            _curl(settings, said["api_key"]),
+            *_trial(settings, said["api_key"]),
         ]
     typer.echo("\n".join(lines))
     sys.stdout.flush()
@@ -130,12 +129,18 @@ def _own(settings: Settings) -> str:
     return f"http://{settings.host}:{settings.port}"
 
 
-def _curl(settings: Settings, api_key: str) -> str:
-    body = '{"image_request": {"prompt": "a lighthouse at dusk, pink clouds", "model": "V_2"}}'
-    return (
-        f"  curl -s {settings.public_url}/ideogram/v1/generate -H 'Authorization: Bearer {api_key}' "
-        f"-H 'Content-Type: application/json' -d '{body}'"
-    )
+def _trial(settings: Settings, api_key: str) -> list[str]:
+    """Write a call that can be tried at once, of the first operation that says how."""
+    from yiapi.providers.registry import Registry
+
+    for served in Registry.discover().served.values():
+        if served.operation.trial is not None:
+            call = (
+                f"  curl -s {settings.public_url}{served.path} -H 'Authorization: Bearer {api_key}' "
+                f"-H 'Content-Type: application/json' -d '{served.operation.trial}'"
+            )
+            return ["Try it:", call]
+    return []
 
 
 def gateway(

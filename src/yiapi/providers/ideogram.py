@@ -188,6 +188,7 @@ OPERATIONS = [
         usage=asked,
         encode=without_placeholder,
         answer=PICTURES,
+        trial='{"image_request": {"prompt": "a lighthouse at dusk, pink clouds", "model": "V_2"}}',
     ),
     Operation(
         name="remix",

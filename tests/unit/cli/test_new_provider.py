@@ -56,7 +56,7 @@ def test_its_examples_hold(run, project, start):
 def test_a_call_goes_through_the_sandbox(run, project, start):
     run("new-provider", "acme_2", "--repo", project)
     station = start("-m", "yiapi", "serve", "--data", "data", "--port", 0, "--sandbox-port", 0)
-    next(line for line in station.stdout if line.startswith("Draw a picture"))
+    next(line for line in station.stdout if line.startswith("Try it"))
     first = json.loads((project / "data/first-run.json").read_text())
 
     request = urllib.request.Request(

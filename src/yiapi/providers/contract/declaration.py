@@ -99,6 +99,8 @@ class Operation:
     """How long a task usually takes: when to look first."""
     may_repeat_after_timeout: bool = False
     """A chat may be tried again after a time-out; a picture may be in the making."""
+    trial: str | None = None
+    """The JSON body of a first call that shows what the station can do; a new station prints one."""
 
     @property
     def mode(self) -> Mode:
