@@ -5,56 +5,28 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from time import monotonic
-from typing import Final, Protocol, cast
+from typing import Final, cast
 
 from httptools import HttpParserError, HttpParserUpgrade
 
 from yiapi.edge.heads import status_line
 from yiapi.edge.inbound import Inbound
-from yiapi.edge.limits import EdgeLimits
-from yiapi.edge.parsing import RequestParser
-from yiapi.edge.refusals import Refusal
+from yiapi.edge.writing import CLOSE, AnswerWriter, Owner
 
-_CLOSE: Final = b"connection: close\r\n"
-_KEEP: Final = b"connection: keep-alive\r\n"  # HTTP/1.0 wants to be told
-_CHUNKED: Final = b"transfer-encoding: chunked\r\n\r\n"
-_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-_BODILESS: Final = frozenset({204, 304})
 _SMALL_DIGITS: Final = 5  # of the length of a body that is waited for: below 100 KB
 _SOON_S: Final = 0.5
 
 
-class Owner(Protocol):
-    """The listening end that a connection belongs to."""
-
-    limits: EdgeLimits
-    connections: set[Connection]
-    is_draining: bool
-    date_line: bytes
-    refusal: Refusal
-    begins: bool
-    """Whether whole requests may be begun without a task, so that one waits a moment for the rest of a small body."""
-
-    async def serve(self, inbound: Inbound) -> None:
-        """Have a request answered, whatever happens."""
-
-    def begin(self, inbound: Inbound) -> bool:
-        """Begin with a request that is whole; False where a task has to answer it."""
-
-
-class Connection(RequestParser):
+class Connection(AnswerWriter):
     """A kept-alive connection. Requests that come before the last one is answered wait their turn."""
 
     __slots__ = (
-        "_blocked_since",
         "_current",
-        "_edge",
         "_has_ended",
         "_idle",
         "_since",
         "_spilled_bytes",
         "_task",
-        "_transport",
         "_unread_bytes",
         "_waiting",
         "_writable",
@@ -64,8 +36,7 @@ class Connection(RequestParser):
     )
 
     def __init__(self, edge: Owner, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(edge.limits)
-        self._edge = edge
+        super().__init__(edge)
         self.loop = loop
         self.unread_bytes_max = edge.limits.unread_bytes_max
         self._current: Inbound | None = None  # the request that is being answered
@@ -73,7 +44,6 @@ class Connection(RequestParser):
         self._task: asyncio.Task[None] | None = None
         self._idle: asyncio.Future[Inbound] | None = None  # the task waits for the next request
         self._writable: asyncio.Future[None] | None = None
-        self._blocked_since = 0.0
         self._since = monotonic()  # when it became idle, or a head began, or it was told to close
         self._unread_bytes = 0  # of the answer, when its reader was last found to be slow
         self._spilled_bytes = 0
@@ -266,7 +236,7 @@ class Connection(RequestParser):
             return
         head, body = self._edge.refusal(status, (self._refused or self._target).partition(b"?")[0])
         tail = b"content-length: %d\r\n\r\n" % len(body)
-        self._transport.write(b"".join((status_line(status), head, _CLOSE, self._edge.date_line, tail, body)))
+        self._transport.write(b"".join((status_line(status), head, CLOSE, self._edge.date_line, tail, body)))
         self._farewell(is_heard=status == 408)
 
     def _farewell(self, *, is_heard: bool) -> None:
@@ -294,76 +264,6 @@ class Connection(RequestParser):
         """Read on."""
         if not self._waiting:
             self._transport.resume_reading()
-
-    def invite(self) -> None:
-        """Tell a caller that waits with its body to send it."""
-        self._transport.write(_CONTINUE)
-
-    def answer(self, inbound: Inbound, status: int, head: bytes, body: bytes) -> None:
-        """Write a whole answer."""
-        if inbound.has_left:
-            return
-        inbound.has_begun = inbound.has_answered = True
-        edge = self._edge
-        close = b""
-        if not (inbound.keeps_connection and inbound.is_complete) or edge.is_draining:
-            inbound.keeps_connection = False
-            close = _CLOSE
-        elif inbound.version == "1.0":
-            close = _KEEP
-        length = b"" if status in _BODILESS else b"content-length: %d\r\n" % len(body)
-        if inbound.method == "HEAD" or status in _BODILESS:
-            body = b""
-        self._transport.write(b"".join((status_line(status), head, close, edge.date_line, length, b"\r\n", body)))
-
-    def begin(self, inbound: Inbound, status: int, head: bytes, size_bytes: int | None) -> None:
-        """Write the head of an answer; without a size the body goes in chunks, or ends with the connection."""
-        if inbound.has_left:
-            return
-        inbound.has_begun = True
-        inbound.is_bare = inbound.method == "HEAD" or status in _BODILESS
-        tail = b"\r\n"
-        if status in _BODILESS:
-            pass
-        elif size_bytes is not None:
-            tail = b"content-length: %d\r\n\r\n" % size_bytes
-            inbound.left_bytes = size_bytes
-        elif inbound.version != "1.0":
-            tail = _CHUNKED
-            inbound.is_chunked = not inbound.is_bare
-        elif not inbound.is_bare:
-            inbound.keeps_connection = False  # the body ends where the connection does
-        close = b""
-        if not (inbound.keeps_connection and inbound.is_complete) or self._edge.is_draining:
-            inbound.keeps_connection = False
-            close = _CLOSE
-        elif inbound.version == "1.0":
-            close = _KEEP
-        self._transport.write(b"".join((status_line(status), head, close, self._edge.date_line, tail)))
-
-    def write(self, inbound: Inbound, piece: bytes, *, is_last: bool) -> bool:
-        """Write a piece of a body; True when the caller does not keep up."""
-        if is_last:
-            inbound.has_answered = True
-        if inbound.has_left or inbound.is_bare:
-            return False
-        if inbound.is_chunked:
-            piece = b"%x\r\n%b\r\n" % (len(piece), piece) if piece else b""
-            if is_last:
-                piece += b"0\r\n\r\n"
-        elif inbound.left_bytes >= 0:
-            inbound.left_bytes -= len(piece)
-            if inbound.left_bytes < 0 or (is_last and inbound.left_bytes):
-                self.abort()  # another size than was announced: what follows would be read as part of it
-                return False
-        if piece:
-            self._transport.write(piece)
-        return self._blocked_since > 0.0
-
-    @property
-    def is_blocked(self) -> bool:
-        """Whether the caller does not keep up."""
-        return self._blocked_since > 0.0
 
     async def drained(self) -> None:
         """Wait until the caller has read most of what was written, or is gone."""
