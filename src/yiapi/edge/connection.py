@@ -72,11 +72,13 @@ class Connection(AnswerWriter):
                 self._start(again)
                 return
             self._since = monotonic()
+        self._remembered = None  # what goes to the parser may end in the middle of a head
         self._piece_bytes = size_bytes = len(data)
         self._bare_bytes += size_bytes
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade as upgrade:
+            is_fresh = False
             self._feed_again(memoryview(data)[upgrade.args[0] :])
         except HttpParserError:
             self._refusal = self._refusal or 400
@@ -208,6 +210,7 @@ class Connection(AnswerWriter):
 
     def hand_over(self, inbound: Inbound) -> None:
         """Have a request answered by the one task of this connection."""
+        inbound.tell_length()
         if self._idle is not None and not self._idle.done():
             self._idle.set_result(inbound)
         else:

@@ -100,6 +100,7 @@ class Inbound:
     left_bytes = -1  # that are still to be written, where the size of the answer was announced
     _on_leave: Callable[[], object] | None = None
     _on_drain: Callable[[], object] | None = None
+    _own_length: bytes | None = None
     _unread_bytes = 0
     _waiter: asyncio.Future[None] | None = None
 
@@ -204,12 +205,21 @@ class Inbound:
 
     # The rest is for the connection.
 
-    def came_whole(self, body: bytes) -> None:
-        """Take a body that came in one piece with its head."""
+    def came_again(self, body: bytes, length: bytes) -> None:
+        """Take a body that came in one piece with a head that is known, but for the length it says."""
         if body:
             self._pieces.append(body)
             self._unread_bytes = len(body)
         self.is_complete = True
+        self._own_length = length
+
+    def tell_length(self) -> None:
+        """Put the length of its own among the headers, for whoever looks there."""
+        length, self._own_length = self._own_length, None
+        if length is not None:
+            name = b"content-length"
+            self.headers = self.headers | {name: length}
+            self.pairs = [(key, length if key == name else value) for key, value in self.pairs]
 
     def arrived(self, piece: bytes) -> None:
         """Take a piece of the body; where nobody reads, the connection is told to wait."""

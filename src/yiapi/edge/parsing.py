@@ -216,7 +216,7 @@ class RequestParser(ABC):
             return None
         self._lessons = 0
         inbound = Inbound(cast("Line", self), head)
-        inbound.came_whole(body)
+        inbound.came_again(body, digits)
         return inbound
 
     def _remember(self, data: bytes, inbound: Inbound) -> None:

@@ -34,8 +34,9 @@ def _leave_it(_: Inbound) -> bool:
 class Edge:
     """Serves requests to a handler, which answers each of them; ``refusal`` words what is no request.
 
-    ``begin`` is shown every request first that came whole. It may answer it in the same breath or in a callback of its
-    own, and says with ``Inbound.done`` when it has; where it returns False, or hands it over, the handler is called.
+    ``begin`` is shown requests first that came whole and wait behind no other. It may answer one in the same breath or
+    in a callback of its own, and says with ``Inbound.done`` when it has; where it returns False, or hands the request
+    over, the handler is called.
     """
 
     def __init__(

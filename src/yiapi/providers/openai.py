@@ -189,6 +189,7 @@ _EVENT = msgspec.json.Decoder(Completion)
 _TEXT = b'"delta":{"content":"'
 _AFTER = b'"},"finish_reason":null}]'
 _AFTER_WITH_LOGPROBS = b'"},"logprobs":null,"finish_reason":null}]'
+_NO_USAGE = b'"usage":null'
 _BACKSLASH = 0x5C
 
 
@@ -206,8 +207,12 @@ def text_of(event: bytes) -> bytes | None:
         return None
     if not (event.startswith(_AFTER, end) or event.startswith(_AFTER_WITH_LOGPROBS, end)):
         return None
-    is_more = event.find(b'"usage":{') >= 0 or event.find(b'"error"') >= 0 or event.count(b"\n") != 2
-    return None if is_more or event[:6] != b"data: " else event[start:end]
+    if event.count(b'"delta"') != 1 or event.count(b"\n") != 2 or event.find(b"\r") >= 0 or event[:6] != b"data: ":
+        return None
+    usage = event.find(b'"usage"')
+    if event.find(b'"error"') >= 0 or (usage >= 0 and not event.startswith(_NO_USAGE, usage)):
+        return None
+    return event[start:end]
 
 
 def _unescaped(text: bytes) -> str:

@@ -301,7 +301,7 @@ class Connection(AnswerParser):
     def limit(self, seconds: float) -> None:
         """Let the answer take no longer than this from now on."""
         self._total_at = min(self._total_at, monotonic() + seconds)
-        self._watch(self._total_at)
+        self._watch(self._deadline)
 
     def pause(self) -> None:
         """Stop reading: the caller does not keep up, and that is not the peer's fault."""

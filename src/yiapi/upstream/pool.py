@@ -48,7 +48,7 @@ class Pool:
         while idle:
             connection = idle.pop()
             if connection.is_usable(now, self._keep_s):
-                self._keeper.reused += 1
+                self._keeper.reused += connection.calls > 0
                 return connection
             connection.close()
         return None

@@ -148,6 +148,8 @@ class Response:
         self._collecting = False
         if self._parts or self.has_ended:
             self._tell(then)
+        else:
+            self._resume()
 
     def at_hand(self) -> bytes:
         """Return what has arrived of the body and was not read yet."""
