@@ -109,9 +109,10 @@ def in_gateway() -> None:
 def in_gateway_answers() -> None:
     import yiapi.relay.stream as stream
     from yiapi.relay.call import Call
+    from yiapi.relay.passage import Passage
 
-    around(Call, "answer", before="before_answer", after="after_answer")
-    around_coroutine(stream, "_send", after="after_chunk")
+    around(Call, "answer_charged", before="before_answer", after="after_answer")
+    around(Passage, "_write", after="after_chunk")
     around(stream, "finish", before="before_last", after="after_last")
 
 
