@@ -229,14 +229,14 @@ class ChatTap:
         self._model = request.model
         self._hides_usage = not request.wants_usage
         self._used: TokensUsed | None = None
-        self._pieces: list[str | bytes] = []  # bytes: a text as it stands in JSON
+        self._text = bytearray()  # as it stands in JSON, which is how most of it comes
         self._error: Any = None
 
     def see(self, event: bytes) -> Seen:
         """Judge one event; one that only adds to a text is not decoded."""
         piece = text_of(event)
         if piece is not None:
-            self._pieces.append(piece)
+            self._text += piece
             return Seen.CONTENT
         data = data_of(event)
         if not data:
@@ -258,7 +258,7 @@ class ChatTap:
         for choice in choices:
             text = choice.delta.text() if choice.delta is not None else ""
             if text:
-                self._pieces.append(text)
+                self._text += msgspec.json.encode(text)[1:-1]
             if text or choice.finish_reason or (choice.delta and choice.delta.audio):
                 seen = Seen.CONTENT
         return seen
@@ -269,7 +269,7 @@ class ChatTap:
 
     def text(self) -> str:
         """Return what was said so far."""
-        return "".join(one if isinstance(one, str) else _unescaped(one) for one in self._pieces)
+        return _unescaped(bytes(self._text))
 
     def error(self) -> Any:
         """Return the vendor's error."""

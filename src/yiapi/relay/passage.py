@@ -59,6 +59,7 @@ class Passage:
     def begin(self) -> None:
         """Send the head and what has arrived, and go on with the rest as it comes."""
         opened = self._opened
+        opened.response.headers = []  # nobody asks for them any more, and streams are many
         self._call.begin(200, STREAM_HEADERS)
         self._write(b"".join(opened.pending))
         opened.pending.clear()
