@@ -116,7 +116,8 @@ class Line:
             self._ring()
 
     def _ring(self) -> None:
-        self._timer, self._timer_at = None, NEVER
+        """Begin what is due, and set the one timer anew: who rings may be a query that has ended, with a timer set."""
+        self._set_timer(NEVER)
         self.start_due()
         self._wake_at(self.tasks.first())
 

@@ -158,3 +158,25 @@ async def test_a_running_line_looks_by_itself_when_something_is_due():
     await asyncio.wait_for(looked.wait(), 5)
 
     line.stop()
+
+
+async def test_however_many_queries_have_ended_one_timer_is_set(monkeypatch):
+    loop, timers = asyncio.get_running_loop(), []
+    plain = loop.call_later
+
+    def noted(*arguments):
+        timers.append(plain(*arguments))
+        return timers[-1]
+
+    monkeypatch.setattr(loop, "call_later", noted)
+    bench = Bench(at_once=3)
+    bench.line.run()
+    bench.line.push(waiting("later", 1000.0))
+    for _ in range(5):
+        bench.push(3)
+        assert await bench.start()
+        await bench.end()
+        await asyncio.sleep(0)
+
+    assert [timer for timer in timers if not timer.cancelled() and timer.when() > loop.time()] == timers[-1:]
+    bench.line.stop()
