@@ -93,10 +93,10 @@ def _measure(kind: str, url: str, folder: Path, options: argparse.Namespace) -> 
     with _vendor() as vendor:
         filled = asyncio.run(furnish(folder / "data", url, vendor, options.accounts))
         bench = Bench(kind, url, folder, vendor, filled, options)
+        if "flat" in wanted:  # first: what was submitted has news to tell when it is looked at
+            rows += flat(bench)
         if "submit" in wanted:
             rows.append(submissions(bench))
-        if "flat" in wanted:
-            rows += flat(bench)
         if "batch" in wanted or "restart" in wanted:
             rows += waiting(bench)
         if "single" in wanted:
