@@ -29,11 +29,6 @@ _ticks = _Ticks()
 _endings: deque[str] = deque()
 
 
-def random_bytes(count: int) -> bytes:
-    """Return so many bytes of the system's randomness."""
-    return os.urandom(count)
-
-
 def _ending() -> str:
     """Return 128 random bits in hex, of which many are fetched at once: asking the system costs more than an id."""
     while True:

@@ -158,11 +158,8 @@ class Exchange:
 
     async def read(self, errand: Errand, channel: Channel, response: Response) -> bytes:
         """Read a whole answer that is a success by its status; anything else is classified. Raises AttemptFailed."""
-        try:
-            body = await response.read()
-        except UpstreamError as error:
-            raise failed_by(error, errand) from error
-        return success_of(errand, channel, response, body)
+        await response.collect()
+        return self.body(errand, channel, response)
 
     def body(self, errand: Errand, channel: Channel, response: Response) -> bytes:
         """Return the body of an answer that has ended, if it is a success by its status. Raises AttemptFailed."""
@@ -170,14 +167,9 @@ class Exchange:
             body = response.whole()
         except UpstreamError as error:
             raise failed_by(error, errand) from error
-        return success_of(errand, channel, response, body)
-
-
-def success_of(errand: Errand, channel: Channel, response: Response, body: bytes) -> bytes:
-    """Return the body of an answer that is a success by its status. Raises AttemptFailed."""
-    if not 200 <= response.status < 300:
-        raise refused(errand, channel, response, body)
-    return body
+        if not 200 <= response.status < 300:
+            raise refused(errand, channel, response, body)
+        return body
 
 
 def failed_by(error: UpstreamError, errand: Errand) -> AttemptFailed:

@@ -97,7 +97,7 @@ class Connection(AnswerWriter):
         """Whether the rest of a body is probably on its way, as clients send it: just behind the head, and small."""
         length = inbound.headers.get(b"content-length", b"")
         return (
-            self._edge.begins
+            self._edge.begin is not None
             and b"expect" not in inbound.headers
             and len(length) <= _SMALL_DIGITS
             and length.isdigit()
@@ -164,7 +164,8 @@ class Connection(AnswerWriter):
         if self._blocked_since:
             return
         inbound.is_taken = True
-        if not (inbound.is_complete and self._edge.begin(inbound)):
+        begin = self._edge.begin
+        if begin is None or not (inbound.is_complete and begin(inbound)):
             self.hand_over(inbound)
 
     async def _answer_all(self, inbound: Inbound) -> None:

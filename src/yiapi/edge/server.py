@@ -27,10 +27,6 @@ Handler = Callable[[Inbound], Awaitable[None]]
 log = get_logger()
 
 
-def _leave_it(_: Inbound) -> bool:
-    return False
-
-
 class Edge:
     """Serves requests to a handler, which answers each of them; ``refusal`` words what is no request.
 
@@ -52,8 +48,7 @@ class Edge:
         self.is_draining = False
         self.date_line = date_line()
         self.refusal = refusal
-        self.begins = begin is not None
-        self.begin: Callable[[Inbound], bool] = begin or _leave_it
+        self.begin = begin
         self._handler = handler
         self._server: asyncio.Server | None = None
         self._ticking: asyncio.Task[None] | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from yiapi.edge.heads import status_line
@@ -27,14 +28,11 @@ class Owner(Protocol):
     is_draining: bool
     date_line: bytes
     refusal: Refusal
-    begins: bool
-    """Whether whole requests may be begun without a task, so that one waits a moment for the rest of a small body."""
+    begin: Callable[[Inbound], bool] | None
+    """Begins with a request that is whole; False where a task has to answer it."""
 
     async def serve(self, inbound: Inbound) -> None:
         """Have a request answered, whatever happens."""
-
-    def begin(self, inbound: Inbound) -> bool:
-        """Begin with a request that is whole; False where a task has to answer it."""
 
 
 class AnswerWriter(RequestParser):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -21,16 +22,17 @@ DESTINATION_FIELDS = ("api_base", "base_url", "api_key", "headers")
 
 def whole_body(inbound: Inbound, operation: Operation) -> bytes | None:
     """Return a body that is there and needs no second look; None where ``read_body`` has to do it."""
-    headers = inbound.headers
-    if (
-        not inbound.is_complete
-        or headers.get(b"content-type") != b"application/json"
-        or inbound.unread_bytes > operation.body_bytes_max
-        or b"content-encoding" in headers
-        or "json" not in operation.accepts
-    ):
-        return None
-    return inbound.taken()
+    is_small = inbound.is_complete and inbound.unread_bytes <= operation.body_bytes_max
+    return inbound.taken() if is_small and is_plain_json(inbound.headers, operation) else None
+
+
+def is_plain_json(headers: Mapping[bytes, bytes], operation: Operation) -> bool:
+    """Whether a body is JSON by its headers, in the words that need no second look, and the operation takes that."""
+    return (
+        headers.get(b"content-type") == b"application/json"
+        and b"content-encoding" not in headers
+        and "json" in operation.accepts
+    )
 
 
 async def read_body(inbound: Inbound, operation: Operation, *, window_s: float, memory_bytes: int) -> bytes | Form:

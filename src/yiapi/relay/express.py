@@ -20,6 +20,7 @@ from yiapi.logs import get_logger
 from yiapi.providers.contract import Mode
 from yiapi.providers.registry import Served
 from yiapi.relay import intake, stream, sync
+from yiapi.relay.bodies import is_plain_json
 from yiapi.relay.call import Call
 from yiapi.relay.outgoing import body_for, limits_of
 from yiapi.relay.passage import Opened, Passage
@@ -27,8 +28,6 @@ from yiapi.relay.station import Station
 from yiapi.relay.sync import Answer
 from yiapi.relay.table import Table
 from yiapi.upstream import Limits, Response
-
-JSON = b"application/json"
 
 Serve = Callable[[Station, Call, tuple[Begun, AttemptFailed] | None], Awaitable[None]]
 """Goes on with a call after an attempt that failed."""
@@ -107,14 +106,13 @@ class Express:
             or served is None
             or found[1]
             or served.mode not in {Mode.SYNC, Mode.STREAM}
-            or head.headers.get(b"content-type") != JSON
-            or b"content-encoding" in head.headers
+            or not is_plain_json(head.headers, served.operation)
             or intake.has_options(head.headers)
         ):
             return None
         operation = served.operation
         files = operation.answer is not None and operation.answer.files
-        if operation.flow or operation.parent or operation.fit or files or "json" not in operation.accepts:
+        if operation.flow or operation.parent or operation.fit or files:
             return None
         return Known(served, self._station)
 
@@ -131,14 +129,13 @@ class Express:
         """Reserve and send, or hand the call over where it would have to wait."""
         station, operation = self._station, call.served.operation
         is_stream = operation.wants_stream is not None and operation.wants_stream(call.request)
-        begun = None
+        way, begun = known.stream if is_stream else known.plain, None
         if intake.draw(station, call):
             begun = station.dispatcher.begin(intake.errand_of(call))
         if begun is None:
-            self._hand_over(call, partial(stream.serve if is_stream else sync.serve, station, call))
+            self._hand_over(call, partial(way.serve, station, call))
             return
         station.dispatcher.count(call.errand)
-        way = known.stream if is_stream else known.plain
         if not self._is_sent(call, begun, way):
             call.task = asyncio.ensure_future(self._connect(call, begun, way))
 
@@ -172,7 +169,7 @@ class Express:
             path=call.served.operation.vendor_path,
             body=body,
             limits=way.limits,
-            total_s=call.deadline_at - begun.began,
+            total_s=call.deadline_at - self._station.clock.monotonic(),
             accept=way.accept,
             then=None if way.is_stream else partial(self._answered, call, begun),
         )

@@ -5,6 +5,7 @@ Submitting is in ``yiapi.tasks.submitting``, ending in ``yiapi.tasks.ends``; wha
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,6 @@ from yiapi.calls import Calls
 from yiapi.clock import Clock
 from yiapi.db import Database, Transaction
 from yiapi.errors import NotCancellable, NotFound
-from yiapi.ids import random_bytes
 from yiapi.metrics import Metrics
 from yiapi.pricing import Pricing
 from yiapi.providers.contract import Ids, Status, TaskShape
@@ -47,13 +47,13 @@ def new_task_id(ids: Ids, now_ms: int = 0) -> str:
     """
     if ids.begins_with_time:
         left = ids.length - TIME_LENGTH
-        return f"{now_ms:013d}{int.from_bytes(random_bytes(left + 8), 'big') % 10**left:0{left}d}"
+        return f"{now_ms:013d}{int.from_bytes(os.urandom(left + 8), 'big') % 10**left:0{left}d}"
     if ids.alphabet == DIGITS:
         least = 10 ** (ids.length - 1)
-        return str(least + int.from_bytes(random_bytes(ids.length), "big") % (9 * least))
+        return str(least + int.from_bytes(os.urandom(ids.length), "big") % (9 * least))
     first, alphabet = ids.alphabet.replace("0", "") or ids.alphabet, ids.alphabet
     bits = (len(alphabet) - 1).bit_length() * ids.length + SPARE_BITS
-    left = int.from_bytes(random_bytes(bits // 8 + 1), "big")  # so long that the rest of a division favours nobody
+    left = int.from_bytes(os.urandom(bits // 8 + 1), "big")  # so long that the rest of a division favours nobody
     left, place = divmod(left, len(first))
     characters = [first[place]]
     for _ in range(ids.length - 1):

@@ -112,12 +112,16 @@ class Response:
 
     async def read(self) -> bytes:
         """Return the rest of the body. Raises UpstreamError; what had arrived is then given up."""
+        await self.collect()
+        return self.whole()
+
+    async def collect(self) -> None:
+        """Wait until the answer has ended, for ``whole``."""
         if not self._complete:
             self._collecting = True
             self._resume()
-            while not self._complete and self._error is None:
+            while not self.has_ended:
                 await self._more()
-        return self.whole()
 
     def whole(self) -> bytes:
         """Return the body of an answer that has ended. Raises UpstreamError."""

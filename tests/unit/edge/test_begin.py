@@ -4,8 +4,6 @@ import asyncio
 
 import pytest
 
-from yiapi.edge import Edge
-
 pytestmark = pytest.mark.anyio
 
 GET = b"GET /now HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -264,8 +262,14 @@ async def test_an_answer_in_pieces_may_come_from_callbacks(place_of, call, begin
     assert said([await caller.ask(GET)]) == [("/now", False)]
 
 
-async def test_an_edge_without_a_begin_hands_everything_to_its_handler():
-    assert Edge(lambda inbound: None).begin(None) is False
+async def test_an_edge_without_a_begin_hands_everything_to_its_handler(serve, call):
+    place = await serve()
+    caller = await call(place)
+
+    for body in (b"abc", b"0123456789"):
+        await caller.ask(b"POST /a HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+
+    assert [seen.path for seen in place.seen] == [b"/a", b"/a"]
 
 
 # Pipelined
