@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter as TallyOf
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Final, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+_BUCKETS_MS: Final = tuple(bound_s * 1000 for bound_s in BUCKETS_S)
 
 
 class Finished(Protocol):
@@ -21,11 +24,32 @@ class Finished(Protocol):
     duration_ms: int
 
 
+class TalliedHistogram(Histogram):
+    """A histogram that takes many observations at once: one by one each costs two writes that other processes see."""
+
+    def observe_all(self, counts: Sequence[int], total: float) -> None:
+        """Count observations, by how many there are in each bucket from the lowest up, and their sum."""
+        for bucket, count in zip(self._buckets, counts, strict=True):
+            if count:
+                bucket.inc(count)
+        self._sum.inc(total)
+
+
+class _Ends:
+    """Calls of one operation, mode and end: how many in each bucket of time, and their time in all."""
+
+    __slots__ = ("counts", "total_ms")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(BUCKETS_S) + 1)
+        self.total_ms = 0
+
+
 class Metrics:
     """The station's metrics; with ``PROMETHEUS_MULTIPROC_DIR`` they are summed over its processes.
 
-    A call is only noted; ``flush`` counts what was noted, once a second, because a counter that other processes can
-    read costs more than the rest of the bookkeeping of a call.
+    Calls are tallied here; ``flush`` brings the tallies into the counters once a second, because a counter that other
+    processes can read costs more than the rest of the bookkeeping of a call.
     """
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
@@ -35,7 +59,7 @@ class Metrics:
         self.faults = Counter("yiapi_call_faults", "Calls that failed, by code.", ("code",), registry=registry)
         self.refused = Counter("yiapi_refused", "Calls refused before a hold, by code.", ("code",), registry=registry)
         self.estimated = Counter("yiapi_usage_estimated", "Calls charged by our own count.", registry=registry)
-        self.seconds = Histogram(
+        self.seconds = TalliedHistogram(
             "yiapi_call_seconds", "How long calls took.", ("operation",), buckets=BUCKETS_S, registry=registry
         )
         self.in_flight = Gauge(
@@ -56,21 +80,33 @@ class Metrics:
             buckets=BUCKETS_S,
             registry=registry,
         )
-        self._noted: list[Finished] = []
+        self._ends: dict[tuple[str, str, str], _Ends] = {}
+        self._faults: TallyOf[str] = TallyOf()
+        self._estimated = 0
 
     def finished(self, record: Finished) -> None:
         """Note a call that ended."""
-        self._noted.append(record)
+        key = (record.operation, record.mode, record.status)
+        ends = self._ends.get(key)
+        if ends is None:
+            ends = self._ends[key] = _Ends()
+        duration_ms = record.duration_ms
+        ends.counts[bisect_left(_BUCKETS_MS, duration_ms)] += 1
+        ends.total_ms += duration_ms
+        if record.error_code is not None:
+            self._faults[record.error_code] += 1
+        if record.is_estimated:
+            self._estimated += 1
 
     def flush(self, in_flight: int) -> None:
         """Count what was noted since."""
-        noted, self._noted = self._noted, []
         self.in_flight.set(in_flight)
-        ends = TallyOf((record.operation, record.mode, record.status) for record in noted)
-        for labels, count in ends.items():
-            self.calls.labels(*labels).inc(count)
-        for code, count in TallyOf(record.error_code for record in noted if record.error_code is not None).items():
+        noted, self._ends = self._ends, {}
+        for (operation, mode, status), ends in noted.items():
+            self.calls.labels(operation, mode, status).inc(sum(ends.counts))
+            self.seconds.labels(operation).observe_all(ends.counts, ends.total_ms / 1000)
+        faults, self._faults = self._faults, TallyOf()
+        for code, count in faults.items():
             self.faults.labels(code).inc(count)
-        self.estimated.inc(sum(record.is_estimated for record in noted))
-        for record in noted:
-            self.seconds.labels(record.operation).observe(record.duration_ms / 1000)
+        estimated, self._estimated = self._estimated, 0
+        self.estimated.inc(estimated)

@@ -7,12 +7,12 @@ import sys
 from dataclasses import dataclass
 
 import pytest
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
 from yiapi.api.health import SHARED, OfThisProcess, written
 from yiapi.channels import ChannelState
-from yiapi.metrics import Metrics
+from yiapi.metrics import BUCKETS_S, Metrics
 
 
 @dataclass
@@ -90,8 +90,8 @@ def test_every_metric_is_explained(metrics):
 
 COUNTS = """
 from dataclasses import dataclass
-from prometheus_client import CollectorRegistry
-from yiapi.metrics import Metrics
+from prometheus_client import CollectorRegistry, Histogram
+from yiapi.metrics import BUCKETS_S, Metrics
 
 @dataclass
 class Ended:
@@ -108,7 +108,7 @@ metrics.flush(in_flight=2)
 """
 SHOWS = """
 import sys
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Histogram
 from yiapi.api.health import OfThisProcess, written
 
 sys.stdout.buffer.write(written(CollectorRegistry(), OfThisProcess((), 0)))
@@ -123,3 +123,23 @@ def test_processes_that_share_a_folder_are_summed(tmp_path):
     shown = subprocess.run([sys.executable, "-c", SHOWS], env=env, check=True, timeout=60, capture_output=True)
 
     assert read(shown.stdout)["yiapi_calls_total['live', 'openai.chat', 'succeeded']"] == 2
+
+
+def test_a_call_is_counted_in_the_bucket_that_one_observation_would_take(metrics):
+    durations_ms = (0, 50, 51, 100, 999, 1000, 1001, 300_000, 300_001)
+    for duration_ms in durations_ms:
+        metrics.finished(Ended(duration_ms=duration_ms))
+    metrics.flush(in_flight=0)
+    expected = Histogram("expected", "The same, one by one.", buckets=BUCKETS_S, registry=CollectorRegistry())
+    for duration_ms in durations_ms:
+        expected.observe(duration_ms / 1000)
+
+    def samples(histogram):
+        family = next(iter(histogram.collect()))
+        return {
+            (one.name.removeprefix(family.name), one.labels.get("le")): one.value
+            for one in family.samples
+            if not one.name.endswith("_created")
+        }
+
+    assert samples(metrics.seconds) == samples(expected)

@@ -9,6 +9,7 @@ from typing import Final, cast
 
 from httptools import HttpParserError, HttpParserUpgrade
 
+from yiapi.cork import cork_of
 from yiapi.edge.heads import status_line
 from yiapi.edge.inbound import Inbound
 from yiapi.edge.writing import CLOSE, AnswerWriter, Owner
@@ -36,7 +37,7 @@ class Connection(AnswerWriter):
     )
 
     def __init__(self, edge: Owner, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(edge)
+        super().__init__(edge, cork_of(loop))
         self.loop = loop
         self.unread_bytes_max = edge.limits.unread_bytes_max
         self._current: Inbound | None = None  # the request that is being answered
@@ -107,6 +108,7 @@ class Connection(AnswerWriter):
     def eof_received(self) -> bool:
         """Keep the way back open where an answer is due: the caller may have ended its own side only."""
         self._has_ended = True
+        self._cork.let_go()  # what is answered False here closes the transport
         if self._current is None or self.is_closing:
             return False
         for inbound in (self._current, *self._waiting):
@@ -240,13 +242,16 @@ class Connection(AnswerWriter):
             return
         head, body = self._edge.refusal(status, (self._refused or self._target).partition(b"?")[0])
         tail = b"content-length: %d\r\n\r\n" % len(body)
-        self._transport.write(b"".join((status_line(status), head, CLOSE, self._edge.date_line, tail, body)))
+        self._cork.write(
+            self._transport, b"".join((status_line(status), head, CLOSE, self._edge.date_line, tail, body))
+        )
         self._farewell(is_heard=status == 408)
 
     def _farewell(self, *, is_heard: bool) -> None:
         """Close; a caller that still sends is listened to for a while, or the reset would eat its answer."""
         self.is_closing = True
         self._since = monotonic()
+        self._cork.let_go()
         if is_heard or self._has_ended:
             self._transport.close()
         else:
@@ -318,4 +323,5 @@ class Connection(AnswerWriter):
     def abort(self) -> None:
         """Cut the connection."""
         self.is_closing = True
+        self._cork.let_go()
         self._transport.abort()

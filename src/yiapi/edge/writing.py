@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
+from yiapi.cork import Cork
 from yiapi.edge.heads import status_line
 from yiapi.edge.inbound import Inbound
 from yiapi.edge.limits import EdgeLimits
@@ -38,22 +39,26 @@ class Owner(Protocol):
 class AnswerWriter(RequestParser):
     """The sending half of a connection."""
 
-    __slots__ = ("_blocked_since", "_edge", "_transport")
+    __slots__ = ("_blocked_since", "_cork", "_edge", "_transport")
 
     _transport: asyncio.Transport
 
-    def __init__(self, edge: Owner) -> None:
+    def __init__(self, edge: Owner, cork: Cork) -> None:
         super().__init__(edge.limits)
         self._edge = edge
+        self._cork = cork
         self._blocked_since = 0.0
 
     @abstractmethod
     def abort(self) -> None:
         """Cut the connection."""
 
+    def _send(self, piece: bytes) -> None:
+        self._cork.write(self._transport, piece)
+
     def invite(self) -> None:
         """Tell a caller that waits with its body to send it."""
-        self._transport.write(_CONTINUE)
+        self._send(_CONTINUE)
 
     def answer(self, inbound: Inbound, status: int, head: bytes, body: bytes) -> None:
         """Write a whole answer."""
@@ -70,7 +75,9 @@ class AnswerWriter(RequestParser):
         length = b"" if status in _BODILESS else b"content-length: %d\r\n" % len(body)
         if inbound.method == "HEAD" or status in _BODILESS:
             body = b""
-        self._transport.write(b"".join((status_line(status), head, close, edge.date_line, length, b"\r\n", body)))
+        self._cork.write(
+            self._transport, b"".join((status_line(status), head, close, edge.date_line, length, b"\r\n", body))
+        )
 
     def begin(self, inbound: Inbound, status: int, head: bytes, size_bytes: int | None) -> None:
         """Write the head of an answer; without a size the body goes in chunks, or ends with the connection."""
@@ -95,7 +102,7 @@ class AnswerWriter(RequestParser):
             close = CLOSE
         elif inbound.version == "1.0":
             close = _KEEP
-        self._transport.write(b"".join((status_line(status), head, close, self._edge.date_line, tail)))
+        self._send(b"".join((status_line(status), head, close, self._edge.date_line, tail)))
 
     def write(self, inbound: Inbound, piece: bytes, *, is_last: bool) -> bool:
         """Write a piece of a body; True when the caller does not keep up."""
@@ -113,7 +120,7 @@ class AnswerWriter(RequestParser):
                 self.abort()  # another size than was announced: what follows would be read as part of it
                 return False
         if piece:
-            self._transport.write(piece)
+            self._send(piece)
         return self._blocked_since > 0.0
 
     @property

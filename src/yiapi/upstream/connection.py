@@ -12,6 +12,7 @@ from typing import Final, Protocol, cast
 
 from httptools import HttpParserError, HttpParserUpgrade
 
+from yiapi.cork import cork_of
 from yiapi.upstream.errors import (
     AnswerCut,
     BadAnswer,
@@ -45,6 +46,7 @@ class Connection(AnswerParser):
     """A kept-alive HTTP/1.1 connection that serves one call at a time."""
 
     __slots__ = (
+        "_cork",
         "_deadline",
         "_is_paused",
         "_is_pouring",
@@ -71,6 +73,7 @@ class Connection(AnswerParser):
     def __init__(self, loop: asyncio.AbstractEventLoop, owner: Owner) -> None:
         super().__init__()
         self.loop = loop
+        self._cork = cork_of(loop)
         self._owner = owner
         self._saw_end = False
         self._poller: select.poll | None = None
@@ -122,7 +125,7 @@ class Connection(AnswerParser):
         self._is_whole = not is_pouring and len(request) <= _WHOLE_WRITE_BYTES_MAX
         self._limits = limits
         self._total_at = total_at
-        self._transport.write(request)
+        self._cork.write(self._transport, request)
         self._watch(now + limits.first_byte_s)
         return answer
 
@@ -183,7 +186,7 @@ class Connection(AnswerParser):
         self._left_bytes -= len(chunk)
         if self._left_bytes < 0:
             raise ValueError("the body is longer than its size")
-        self._transport.write(chunk)
+        self._cork.write(self._transport, chunk)
         return True
 
     def pause_writing(self) -> None:

@@ -88,7 +88,7 @@ def own(pairs):
 
 
 def is_answering(connection):
-    return connection._current is not None and connection._current.is_complete
+    return (connection._current is not None and connection._current.is_complete) or connection._cork._held
 
 
 @pytest.fixture
