@@ -113,6 +113,7 @@ def test_no_content_type_breaks_the_reader(content_type, body):
 
 @given(st.lists(st.tuples(NAMES, st.booleans(), st.binary(max_size=200)), max_size=5), CUTS)
 @example([("a\\", False, b""), ('"', False, b""), ('\\"', True, b"")], [])
+@example([("\\", True, b"")], [])  # its name ended in the file's name
 def test_a_good_form_is_read_as_it_was_written(parts, cuts):
     lines = []
     for name, is_file, content in parts:

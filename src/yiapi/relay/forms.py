@@ -17,6 +17,7 @@ from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from yiapi.errors import InvalidRequest
+from yiapi.relay.disposition import read_disposition
 
 PARTS_MAX = 100
 FIELD_BYTES_MAX = 1024 * 1024
@@ -186,14 +187,9 @@ class FormReader:
     def _start(self) -> None:
         if len(self._parts) >= PARTS_MAX:
             raise InvalidRequest("The form has too many parts.")
-        _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
-        name = options.get(b"name", b"").decode("utf-8", "replace")
-        if not name or any(character < " " or character == "\x7f" for character in name):
-            raise InvalidRequest("A part of the form has no usable name.")
-        is_file = b"filename" in options
-        self._parts.append(
-            Part(name, is_file, self._type(), cast("BinaryIO", SpooledTemporaryFile(self._memory_bytes)))  # noqa: SIM115 - closed with the form
-        )
+        said = read_disposition(self._headers.get(b"content-disposition", b""))
+        content = cast("BinaryIO", SpooledTemporaryFile(self._memory_bytes))  # noqa: SIM115 - closed with the form
+        self._parts.append(Part(said.name, said.is_file, self._type(), content))
 
     def _type(self) -> str | None:
         text = self._headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
