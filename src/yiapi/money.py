@@ -65,6 +65,8 @@ ZERO = Money(0)
 
 def money_text(nano: int) -> str:
     """Write nano-dollars as a decimal string without trailing zeros: ``42_000_000`` is ``"0.042"``."""
-    whole, rest = divmod(abs(nano), NANO_PER_USD)
-    sign = "-" if nano < 0 else ""
-    return f"{sign}{whole}.{rest:09d}".rstrip("0") if rest else f"{sign}{whole}"
+    if nano < 0:
+        return "-" + money_text(-nano)
+    digits = "%010d" % nano  # noqa: UP031 - less work than format, for every call
+    places = digits[-9:].rstrip("0")
+    return f"{digits[:-9]}.{places}" if places else digits[:-9]

@@ -12,6 +12,7 @@ import msgspec
 
 from yiapi.calls import frames, store
 from yiapi.calls.frames import Answered, Returned, Spare
+from yiapi.calls.framing import call_frame
 from yiapi.calls.journal import BEGINNING, Journal, Place, journals_in, written_until
 from yiapi.calls.models import Claim, Ending, Finished, Replay
 from yiapi.calls.nodes import Deaths, Node
@@ -131,7 +132,7 @@ class Calls:
         """Journal a call that has ended; what its allowance does not cover is our loss."""
         charge, loss = self.purses.end(draw, 0 if ending.price is None else ending.price.nano)
         draw.allowance.told = draw.allowance.left
-        self.journal.append(frames.call_frame(ending, draw, charge, loss))
+        self.journal.append(call_frame(ending, draw, charge, loss))
         self.purses.ended(draw.allowance)
         return Finished(Money(charge), Money(loss))
 

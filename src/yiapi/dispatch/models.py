@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
 import msgspec
@@ -83,8 +82,7 @@ class Begun(msgspec.Struct, frozen=True, eq=False, gc=False):
     began: float
 
 
-@dataclass(slots=True)
-class Won(Generic[T]):
+class Won(msgspec.Struct, Generic[T], eq=False, gc=False):
     """The attempt that worked; a stream keeps its channel until it ends."""
 
     value: T

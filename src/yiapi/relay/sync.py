@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -25,15 +24,24 @@ from yiapi.relay.station import Station
 from yiapi.tokens import count_tokens
 
 
-@dataclass(slots=True)
 class Answer:
     """What the vendor answered: its bytes, what was read of them, and what passes to the caller beside them."""
 
-    body: bytes
-    decoded: Any
-    headers: HeaderPairs
-    first_byte_s: float
-    usage: Sequence[Usage] | None = None
+    __slots__ = ("body", "decoded", "first_byte_s", "headers", "usage")
+
+    def __init__(
+        self,
+        body: bytes,
+        decoded: Any,
+        headers: HeaderPairs,
+        first_byte_s: float,
+        usage: Sequence[Usage] | None = None,
+    ) -> None:
+        self.body = body
+        self.decoded = decoded
+        self.headers = headers
+        self.first_byte_s = first_byte_s
+        self.usage = usage
 
 
 async def serve(station: Station, call: Call, first: tuple[Begun, AttemptFailed] | None = None) -> None:

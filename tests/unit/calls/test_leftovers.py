@@ -227,7 +227,7 @@ def test_a_process_has_the_same_name_at_every_start_and_another_one_elsewhere(tm
 
 async def test_the_settler_as_a_process_settles_the_rest_when_its_gateway_is_gone(station, tmp_path):
     from yiapi.calls import Journal, SettlerProcess
-    from yiapi.calls.frames import call_frame
+    from yiapi.calls.framing import call_frame
 
     await station.fund(FUNDS)
     node = await station.node(settles=False, tends=False)
