@@ -37,6 +37,7 @@ class Call:
     amount: Money  # what it can cost at the most
     book: PriceBook
     errand: Errand
+    hold: Hold | Draw | None
     key: Key
     outgoing: bytes | Form
     request: Request
@@ -47,7 +48,6 @@ class Call:
     client_request_id: str | None = None
     deadline_at: float = math.inf
     earlier: Task | None = None  # the task of the caller's that this call goes on from
-    hold: Hold | Draw | None = None
     is_stopped: bool = False
     is_taken_in: bool = False  # it was read, priced and admitted
     made: Task | None = None  # what a submission has written of its task
@@ -78,6 +78,7 @@ class Call:
         self.request_id = request_id
         self.began = began
         self.created_at_ms = created_at_ms
+        self.hold = None
 
     @property
     def has_left(self) -> bool:

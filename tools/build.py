@@ -1,0 +1,151 @@
+"""Compile the way of a call: a copy of the package below ``.build``, with extension modules beside its files.
+
+``./station build`` calls this. The sources stay as they are, so an edit is never hidden by what was compiled before it:
+``tools/compiled.py`` decides at each start whether the copy still fits. Needs a C compiler and Python's headers.
+"""
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from compiled import BUILDS, ROOT, SOURCES, builds, copy_of, fits
+
+# What runs for each call, as far as mypyc keeps its meaning; see docs/decisions/0010-compiled.md.
+COMPILED = (
+    "apikeys/admission",
+    "calls/journal",
+    "calls/purse",
+    "channels/budget",
+    "channels/health",
+    "clock",
+    "dispatch/exchange",
+    "dispatch/loop",
+    "edge/connection",
+    "edge/heads",
+    "edge/inbound",
+    "edge/parsing",
+    "edge/writing",
+    "ids",
+    "pricing/book",
+    "pricing/switches",
+    "relay/app",
+    "relay/call",
+    "relay/express",
+    "relay/intake",
+    "relay/outgoing",
+    "relay/passage",
+    "relay/sync",
+    "upstream/client",
+    "upstream/connection",
+    "upstream/framing",
+    "upstream/parsing",
+    "upstream/pool",
+    "upstream/response",
+)
+SETUP = """
+from setuptools import setup
+from mypyc.build import mypycify
+setup(name="yiapi", ext_modules=mypycify({arguments}, debug_level="0", target_dir={c_files}))
+"""
+# The types are checked by "./station check"; here, what the project says about them must not be found by chance.
+MYPY = ("--config-file=", "--ignore-missing-imports")
+KEPT = 2  # this copy and the one before, from which a station may still run
+
+
+class CannotBuild(Exception):
+    """Nothing was compiled; the text says why."""
+
+
+def main() -> int:
+    """Make a copy of the sources as they are, unless there is one."""
+    if fits(ROOT):
+        say("the build is of these sources already")
+        return 0
+    began = time.monotonic()
+    say("compiling, which takes a minute or two")
+    try:
+        built = build(ROOT, compile_modules)
+    except CannotBuild as error:
+        say(str(error))
+        return 1
+    say(f"{len(COMPILED)} modules compiled in {time.monotonic() - began:.0f} s: {built.relative_to(ROOT)}")
+    return 0
+
+
+def build(root: Path, compile_in: Callable[[Path], None]) -> Path:
+    """Return a new compiled copy of the package, which is there whole or not at all. Raises CannotBuild."""
+    (root / BUILDS).mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".half-", dir=root / BUILDS) as half:
+        folder = Path(half, "copy")
+        shutil.copytree(root / SOURCES, folder / "yiapi", ignore=shutil.ignore_patterns("__pycache__"))
+        whole = copy_of(root, folder / "yiapi")  # named before anything comes in beside what was copied
+        if found := [line for path in modules(folder) for line in misread(path, path.relative_to(folder).as_posix())]:
+            raise CannotBuild("\n  ".join(["mypyc would compile these to something else:", *found]))
+        compile_in(folder)
+        folder.rename(whole)
+    for old in builds(root)[KEPT:]:
+        shutil.rmtree(old)
+    return whole
+
+
+def modules(folder: Path) -> list[Path]:
+    """Return the files to compile. Raises CannotBuild for one that does not exist."""
+    paths = [folder / "yiapi" / f"{name}.py" for name in COMPILED]
+    if missing := [name for name, path in zip(COMPILED, paths, strict=True) if not path.exists()]:
+        raise CannotBuild(f"tools/build.py lists what does not exist: {', '.join(missing)}")
+    return paths
+
+
+def misread(path: Path, name: str) -> Iterator[str]:
+    """Yield what mypyc takes without a word and gets wrong: options of a class, and a default of None for one of several."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.ClassDef):
+            continue
+        if options := [option.arg for option in node.keywords if option.arg != "metaclass"]:
+            yield f"{name}:{node.lineno}: class {node.name} loses {', '.join(map(str, options))}"
+        if not any(isinstance(line, ast.FunctionDef) and line.name == "__init__" for line in node.body):
+            continue  # structs and dataclasses have one that sets them
+        for line in node.body:
+            match line:
+                case ast.AnnAssign(annotation=ast.BinOp(left=ast.BinOp()), value=ast.Constant(value=None)):
+                    yield f"{name}:{line.lineno}: {ast.unparse(line.target)} is never set: set it in __init__"
+
+
+def compile_modules(folder: Path) -> None:
+    """Put extension modules beside the files of a copy. Raises CannotBuild."""
+    if lacking := needed():
+        raise CannotBuild(f"there is no {' and no '.join(lacking)} (Debian: apt install gcc python3-dev)")
+    paths = [path.relative_to(folder).as_posix() for path in modules(folder)]
+    scratch = folder.parent
+    setup = scratch / "setup.py"
+    setup.write_text(SETUP.format(arguments=[*MYPY, *paths], c_files=repr(str(scratch / "c"))))
+    command = [sys.executable, str(setup), "-q", "build_ext", "--inplace"]
+    command += ["--build-lib", str(scratch / "lib"), "--build-temp", str(scratch / "objects")]
+    environment = os.environ | {"MYPY_CACHE_DIR": str(scratch / "types")}
+    environment.pop("MYPYPATH", None)
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise CannotBuild(f"mypyc could not compile:\n{done.stdout}{done.stderr}")
+
+
+def needed() -> list[str]:
+    """Return what compiling needs and this machine lacks."""
+    compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
+    headers = Path(sysconfig.get_path("include"), "Python.h")
+    return [compiler] * (shutil.which(compiler) is None) + [str(headers)] * (not headers.exists())
+
+
+def say(text: str) -> None:
+    """Tell the operator."""
+    print(f"station: {text}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
