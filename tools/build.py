@@ -20,11 +20,13 @@ from compiled import BUILDS, ROOT, SOURCES, builds, copy_of, fits
 # What runs for each call, as far as mypyc keeps its meaning; see docs/decisions/0010-compiled.md.
 COMPILED = (
     "apikeys/admission",
+    "calls/framing",
     "calls/journal",
     "calls/purse",
     "channels/budget",
     "channels/health",
     "clock",
+    "cork",
     "dispatch/exchange",
     "dispatch/loop",
     "edge/connection",

@@ -125,11 +125,12 @@ class Completion(msgspec.Struct):
 
 def at_most(request: Chat) -> list[Usage]:
     """Bound what a chat can use: no token is shorter than a byte, and caller or model bound the answers."""
-    parts = (*request.messages, request.tools, request.functions, request.response_format)
     read = 0
-    for part in parts:
+    for part in (*request.messages, request.tools, request.functions, request.response_format):
         if part is not NOTHING:
-            read += TOKENS_PER_MESSAGE + _tokens_at_most(part)
+            raw = bytes(part)
+            is_plain = b'"type"' not in raw  # so it has no parts
+            read += TOKENS_PER_MESSAGE + (len(raw) if is_plain else _tokens_at_most(raw))
     choices = request.n or 1
     longest = request.max_completion_tokens or request.max_tokens or NO_LIMIT // choices
     return [
@@ -138,11 +139,8 @@ def at_most(request: Chat) -> list[Usage]:
     ]
 
 
-def _tokens_at_most(part: Raw) -> int:
-    """Bound one message; a picture or file counts by its kind, not by the length of its Base64."""
-    raw = bytes(part)
-    if b'"type"' not in raw:  # so it has no parts
-        return len(raw)
+def _tokens_at_most(raw: bytes) -> int:
+    """Bound one message in parts; a picture or file counts by its kind, not by the length of its Base64."""
     message = msgspec.json.decode(raw)
     content = message.get("content") if isinstance(message, dict) else None
     return sum(map(_tokens_of_part, content)) if isinstance(content, list) else len(raw)
