@@ -71,23 +71,24 @@ class PriceBook:
 
     def price(self, provider: str, usage: Sequence[Usage], multiplier: int) -> Money:
         """Return what this usage costs a caller whose group has this multiplier."""
-        total = 0
-        found = self._found
-        for used in usage:
-            row = found.get((provider, used.sku, used.unit)) or self._need(provider, used)
-            if used.quantity < 0:
-                raise InvalidRequest("a quantity is negative")
-            total += row.sell * used.quantity
-        return _movable(-(-total * multiplier // _SCALE))
+        return self.charged(provider, usage, multiplier)[0]
 
     def cost(self, provider: str, usage: Sequence[Usage]) -> Money:
         """Return what this usage costs us."""
-        total = 0
+        return self.charged(provider, usage, 0)[1]
+
+    def charged(self, provider: str, usage: Sequence[Usage], multiplier: int) -> tuple[Money, Money]:
+        """Return both: what this usage costs a caller whose group has this multiplier, and what it costs us."""
+        sell = cost = 0
         found = self._found
         for used in usage:
             row = found.get((provider, used.sku, used.unit)) or self._need(provider, used)
-            total += row.cost * used.quantity
-        return _movable(-(-total // PER_PRICE))
+            quantity = used.quantity
+            if quantity < 0:
+                raise InvalidRequest("a quantity is negative")
+            sell += row.sell * quantity
+            cost += row.cost * quantity
+        return _movable(-(-sell * multiplier // _SCALE)), _movable(-(-cost // PER_PRICE))
 
     def at_most(self, provider: str, usage: Sequence[Usage], multiplier: int) -> Money:
         """Return the amount of a quote, without its parts."""

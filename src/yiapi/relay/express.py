@@ -243,8 +243,8 @@ class Express:
         try:
             won = station.dispatcher.worked(begun, answer)
             usage, is_estimated = sync.used(call, answer)
-            begun.attempt.cost = call.book.cost(call.served.provider.slug, usage)
-            ending = sync.success(station, call, won, usage, answer.body, (), is_estimated=is_estimated)
+            price, begun.attempt.cost = call.book.charged(call.served.provider.slug, usage, call.terms.multiplier)
+            ending = sync.success(station, call, won, usage, price, answer.body, (), is_estimated=is_estimated)
             assert call.hold is not None
             finished = station.calls.noted(ending, call.hold)
             if finished is None:

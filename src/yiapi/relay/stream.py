@@ -188,12 +188,12 @@ def ended(station: Station, call: Call, won: Won[Opened], failure: StationError 
         record.http_status = failure.status if isinstance(failure, ClientClosed) else 200
         record.error_code, record.error_message = failure.code, failure.message
     won.attempt.http_status = 200
-    won.attempt.cost = call.book.cost(provider, usage)
+    price, won.attempt.cost = call.book.charged(provider, usage, call.terms.multiplier)
     ending = Ending(
         record=record,
         hold_id=call.hold.id,
         attempts=call.errand.attempts,
-        price=call.book.price(provider, usage, call.terms.multiplier),
+        price=price,
         claim=call.claim,
         stored=whole_answer(call, opened) if failure is None else None,
         keeps_key=True,

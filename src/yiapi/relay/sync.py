@@ -15,6 +15,7 @@ from yiapi.db import Transaction
 from yiapi.dispatch import AttemptFailed, Begun, Won, malformed, refused_inside
 from yiapi.edge import HeaderPairs
 from yiapi.errors import ClientClosed, StationError, UpstreamInvalid
+from yiapi.money import Money
 from yiapi.providers.contract import AnswerShape, Usage
 from yiapi.providers.paths import read, replace
 from yiapi.relay import flow, intake
@@ -58,11 +59,12 @@ async def serve(station: Station, call: Call, first: tuple[Begun, AttemptFailed]
             errand, lambda channel, credential: exchange(station, call, channel, credential), first=first
         )
         usage, is_estimated = used(call, won.value)
-        won.attempt.cost = call.book.cost(call.served.provider.slug, usage)
+        price, won.attempt.cost = call.book.charged(call.served.provider.slug, usage, call.terms.multiplier)
         body = await keep_files(station, call, won, kept)
     except (StationError, asyncio.CancelledError) as error:
         raise await give_up(station, call, error) from error
-    await settle(station, call, success(station, call, won, usage, body, kept, is_estimated=is_estimated), won, body)
+    ending = success(station, call, won, usage, price, body, kept, is_estimated=is_estimated)
+    await settle(station, call, ending, won, body)
 
 
 async def settle(station: Station, call: Call, ending: Ending, won: Won[Answer], body: bytes) -> None:
@@ -191,6 +193,7 @@ def success(
     call: Call,
     won: Won[Answer],
     usage: Sequence[Usage],
+    price: Money,
     body: bytes,
     kept: Sequence[KeptFile],
     *,
@@ -198,23 +201,19 @@ def success(
 ) -> Ending:
     """Describe how a success ends: charge, record, result rows and stored answer are one transaction."""
     assert call.hold is not None
-    provider = call.served.provider.slug
     won.attempt.http_status = 200
     record = call.record(station.clock.monotonic())
     record.usage, record.is_estimated = usage, is_estimated
     record.first_byte_ms = round(won.value.first_byte_s * 1000)
-    price = call.book.price(provider, usage, call.terms.multiplier)
-    if call.has_left and call.claim is None:
-        record.status, record.http_status, record.error_code, price_or_none = "failed", 499, ClientClosed.code, None
-        record.usage = ()
-    else:
-        price_or_none = price
+    gone = call.has_left and call.claim is None
+    if gone:
+        record.status, record.http_status, record.error_code, record.usage = "failed", 499, ClientClosed.code, ()
     station.metrics.finished(record)
     return Ending(
         record=record,
         hold_id=call.hold.id,
         attempts=call.errand.attempts,
-        price=price_or_none,
+        price=None if gone else price,
         claim=call.claim,
         stored=Replay(200, texts_of(won.value.headers), body) if call.claim else None,
         also=[_row(station, call, file, position) for position, file in enumerate(kept)],
