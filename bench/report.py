@@ -8,15 +8,22 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from yiapi.relay import express
+
 Row = dict[str, Any]
 WIDTH_MIN = 9
 
 
+IS_COMPILED = express.__file__.endswith(".so")
+"""Whether ``./station build`` made what is measured; the processes of the station import from where this one does."""
+
+
 def tell(rows: Iterable[Row], *, as_json: bool) -> None:
-    """Print rows: one by one below their names, or as JSON when all are there."""
+    """Print rows: one by one below their names, or as JSON when all are there; and whether the station is compiled."""
     if as_json:
-        sys.stdout.write(json.dumps(list(rows), indent=1) + "\n")
+        tell_json(rows)
         return
+    tell_build()
     names: list[str] = []
     for row in rows:
         if list(row) != names:
@@ -24,6 +31,16 @@ def tell(rows: Iterable[Row], *, as_json: bool) -> None:
             sys.stdout.write(_line(names, names))
         sys.stdout.write(_line(names, [_text(value) for value in row.values()]))
         sys.stdout.flush()
+
+
+def tell_json(rows: Iterable[Row]) -> None:
+    """Print rows as JSON, each with whether the station is compiled."""
+    sys.stdout.write(json.dumps([row | {"compiled": IS_COMPILED} for row in rows], indent=1) + "\n")
+
+
+def tell_build() -> None:
+    """Print whether the station is compiled."""
+    sys.stdout.write(f"the station is {'compiled' if IS_COMPILED else 'plain Python'}\n")
 
 
 def _line(names: Sequence[str], texts: Sequence[str]) -> str:

@@ -25,6 +25,7 @@ from typing import Any
 
 import psycopg
 
+from bench.report import tell_build, tell_json
 from bench.rig import GATEWAY_CORE, OTHER_CORE, cpu_s, missing, process, resident_mib, wait_until_ready
 from bench.task_filling import Filled, fill, furnish
 from yiapi.db import Database
@@ -46,12 +47,14 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(f"bench: install {' '.join(packages)} (Debian packages)\n")
         return 2
     os.sched_setaffinity(0, {OTHER_CORE})
+    if not options.json:
+        tell_build()
     rows: list[dict[str, Any]] = []
     for kind in options.database.split(","):
         with tempfile.TemporaryDirectory(prefix="station-bench-") as name, _database(kind, Path(name)) as url:
             rows += _measure(kind, url, Path(name), options)
     if options.json:
-        sys.stdout.write(json.dumps(rows, indent=1) + "\n")
+        tell_json(rows)
     return 0
 
 

@@ -1,7 +1,8 @@
 """Run the acceptance tests against a station that is started for them, on free ports with a data folder of its own.
 
-``tests/acceptance.args`` says which of them the station has to pass; paths on the command line choose others. When one
-fails, the end of the station's log is part of the report.
+``tests/acceptance.args`` says which of them the station has to pass; paths on the command line choose others. With
+``--compiled`` the station runs on the compiled copy, which is made first where there is none. When a test fails, the
+end of the station's log is part of the report.
 """
 
 import json
@@ -16,11 +17,13 @@ from pathlib import Path
 
 import pytest
 
+from compiled import copy_of
 from yiapi.supervisor import END_S, NotReady, wait_ready
 
 ROOT = Path(__file__).parent.parent
 SELECTION = ROOT / "tests/acceptance.args"
 YIAPI = Path(sys.executable).with_name("yiapi")
+COMPILED = "--compiled"
 START_S = 60.0
 LOG_LINES = 60
 
@@ -45,13 +48,17 @@ class LogTail:
 def main() -> int:
     """Start the station, run the tests and return their exit status."""
     claimed, selected = read_selection()
-    paths = [argument for argument in sys.argv[1:] if Path(argument.partition("::")[0]).exists()]
-    flags = [argument for argument in sys.argv[1:] if argument not in paths]
+    given = [argument for argument in sys.argv[1:] if argument != COMPILED]
+    paths = [argument for argument in given if Path(argument.partition("::")[0]).exists()]
+    flags = [argument for argument in given if argument not in paths]
+    built = made() if COMPILED in sys.argv else None
+    if COMPILED in sys.argv and built is None:
+        return 1
     with tempfile.TemporaryDirectory(prefix="station-") as folder:
         data = Path(folder) / "data"
         log = Path(folder) / "log"
         try:
-            with station(data, log):
+            with station(data, log, built):
                 os.environ |= {"YIAPI_FIRST_RUN": str(data / "first-run.json")}
                 os.environ |= {"YIAPI_CLAIMED": claimed} if claimed else {}
                 # Warnings inside the vendors' own clients are not ours to mend.
@@ -69,9 +76,17 @@ def read_selection() -> tuple[str, list[str]]:
     return "".join(claims), [f"tests/acceptance/{line}" for line in lines if not line.startswith("claimed")]
 
 
+def made() -> Path | None:
+    """Return the compiled copy of the sources, which is made unless there is one; None if it cannot be made."""
+    built = copy_of(ROOT)
+    if built.is_dir() or subprocess.run([sys.executable, str(ROOT / "tools/build.py")], check=False).returncode == 0:
+        return built
+    return None
+
+
 @contextmanager
-def station(data: Path, log: Path) -> Iterator[None]:
-    """Run a station for as long as the block lasts. Raises StationFailed."""
+def station(data: Path, log: Path, built: Path | None) -> Iterator[None]:
+    """Run a station for as long as the block lasts, from a compiled copy if there is one. Raises StationFailed."""
     command = [
         str(YIAPI),
         "serve",
@@ -85,6 +100,7 @@ def station(data: Path, log: Path) -> Iterator[None]:
         "127.0.0.1",
     ]
     environment = {name: value for name, value in os.environ.items() if not name.upper().startswith("YIAPI_")}
+    environment |= {"PYTHONPATH": str(built)} if built else {}
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment)
     try:

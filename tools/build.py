@@ -20,11 +20,15 @@ from compiled import BUILDS, ROOT, SOURCES, builds, copy_of, fits
 # What runs for each call, as far as mypyc keeps its meaning; see docs/decisions/0010-compiled.md.
 COMPILED = (
     "apikeys/admission",
+    "apikeys/service",
     "calls/framing",
     "calls/journal",
     "calls/purse",
+    "calls/service",
     "channels/budget",
     "channels/health",
+    "channels/service",
+    "channels/snapshot",
     "clock",
     "cork",
     "dispatch/exchange",
@@ -33,31 +37,51 @@ COMPILED = (
     "edge/heads",
     "edge/inbound",
     "edge/parsing",
+    "edge/server",
     "edge/writing",
     "ids",
+    "metrics",
     "pricing/book",
+    "pricing/models",
     "pricing/switches",
+    "providers/contract/answers",
+    "providers/contract/bodies",
+    "providers/contract/declaration",
     "relay/app",
+    "relay/asking",
+    "relay/bodies",
     "relay/call",
     "relay/express",
     "relay/intake",
     "relay/outgoing",
     "relay/passage",
+    "relay/stream",
     "relay/sync",
+    "relay/watch",
     "upstream/client",
     "upstream/connection",
     "upstream/framing",
     "upstream/parsing",
     "upstream/pool",
+    "upstream/request",
     "upstream/response",
+    "upstream/sse",
 )
 SETUP = """
 from setuptools import setup
 from mypyc.build import mypycify
-setup(name="yiapi", ext_modules=mypycify({arguments}, debug_level="0", target_dir={c_files}))
+modules = mypycify({arguments}, debug_level="0", target_dir={c_files!r})
+for module in modules:
+    module.include_dirs.insert(0, {mended!r})
+setup(name="yiapi", ext_modules=modules)
 """
+# mypyc 2.4 breaks off with a SystemError where bytes are cut and the start lies behind the end: b"abcd"[3:2].
+BROKEN = "Py_ssize_t slice_len = endn - startn;"
+MENDED = "Py_ssize_t slice_len = endn > startn ? endn - startn : 0;"
+BROKEN_FILE = "bytes_ops.c"
 # The types are checked by "./station check"; here, what the project says about them must not be found by chance.
 MYPY = ("--config-file=", "--ignore-missing-imports")
+TYPES_READ = frozenset({"Struct", "Request", "BaseModel"})
 KEPT = 2  # this copy and the one before, from which a station may still run
 
 
@@ -106,18 +130,29 @@ def modules(folder: Path) -> list[Path]:
 
 
 def misread(path: Path, name: str) -> Iterator[str]:
-    """Yield what mypyc takes without a word and gets wrong: options of a class, and a default of None for one of several."""
+    """Yield what mypyc takes without a word and makes something else of.
+
+    Options of a class are dropped, structs and models find other types in their annotations than were written, and a
+    default of None is left out where several other types are possible.
+    """
     for node in ast.walk(ast.parse(path.read_text())):
         if not isinstance(node, ast.ClassDef):
             continue
-        if options := [option.arg for option in node.keywords if option.arg != "metaclass"]:
-            yield f"{name}:{node.lineno}: class {node.name} loses {', '.join(map(str, options))}"
-        if not any(isinstance(line, ast.FunctionDef) and line.name == "__init__" for line in node.body):
-            continue  # structs and dataclasses have one that sets them
-        for line in node.body:
-            match line:
-                case ast.AnnAssign(annotation=ast.BinOp(left=ast.BinOp()), value=ast.Constant(value=None)):
-                    yield f"{name}:{line.lineno}: {ast.unparse(line.target)} is never set: set it in __init__"
+        place = f"{name}:{node.lineno}: class {node.name}"
+        if options := [str(option.arg) for option in node.keywords if option.arg != "metaclass"]:
+            yield f"{place} has options: {', '.join(options)}"
+        if bases := [base for base in map(ast.unparse, node.bases) if base.rpartition(".")[2] in TYPES_READ]:
+            yield f"{place} is a {bases[0]}"
+        if any(isinstance(line, ast.FunctionDef) and line.name == "__init__" for line in node.body):
+            yield from (f"{place}: {attribute} is never None: set it in __init__" for attribute in left_out(node))
+
+
+def left_out(node: ast.ClassDef) -> Iterator[str]:
+    """Yield the attributes of a class whose default of None is left out: those with two other types or more."""
+    for line in node.body:
+        match line:
+            case ast.AnnAssign(annotation=ast.BinOp(left=ast.BinOp()), value=ast.Constant(value=None)):
+                yield ast.unparse(line.target)
 
 
 def compile_modules(folder: Path) -> None:
@@ -126,8 +161,11 @@ def compile_modules(folder: Path) -> None:
         raise CannotBuild(f"there is no {' and no '.join(lacking)} (Debian: apt install gcc python3-dev)")
     paths = [path.relative_to(folder).as_posix() for path in modules(folder)]
     scratch = folder.parent
+    mend(scratch / "mended")
     setup = scratch / "setup.py"
-    setup.write_text(SETUP.format(arguments=[*MYPY, *paths], c_files=repr(str(scratch / "c"))))
+    setup.write_text(
+        SETUP.format(arguments=[*MYPY, *paths], c_files=str(scratch / "c"), mended=str(scratch / "mended"))
+    )
     command = [sys.executable, str(setup), "-q", "build_ext", "--inplace"]
     command += ["--build-lib", str(scratch / "lib"), "--build-temp", str(scratch / "objects")]
     environment = os.environ | {"MYPY_CACHE_DIR": str(scratch / "types")}
@@ -135,6 +173,19 @@ def compile_modules(folder: Path) -> None:
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise CannotBuild(f"mypyc could not compile:\n{done.stdout}{done.stderr}")
+
+
+def mend(folder: Path) -> None:
+    """Put a mended file of mypyc's runtime where it is found first. Raises CannotBuild for another mypyc."""
+    import mypyc
+
+    text = Path(mypyc.__path__[0], "lib-rt", BROKEN_FILE).read_text()
+    if text.count(BROKEN) != 1:
+        raise CannotBuild(
+            f"another mypyc: see whether it cuts bytes rightly, and what tools/build.py says of {BROKEN_FILE}"
+        )
+    folder.mkdir()
+    (folder / BROKEN_FILE).write_text(text.replace(BROKEN, MENDED))
 
 
 def needed() -> list[str]:

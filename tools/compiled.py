@@ -1,8 +1,8 @@
 """Where the compiled copy of the package is, if it was made from the sources as they are now.
 
-A copy's folder is named after everything that it was made from, so whether it fits is whether the folder exists: a copy
-of other sources, for another interpreter or half made has another name. ``./station`` asks this before each start, hence
-the few imports.
+A copy's folder is named after everything that it was made from, so whether it fits is whether the folder exists: a
+copy of other sources, for another interpreter or half made has another name. ``./station`` asks this before each start,
+hence the few imports.
 """
 
 import hashlib

@@ -1,8 +1,9 @@
 """Run the tests: ours in two processes, and beside them the acceptance tests against a station of their own.
 
-``./station test`` calls this. Paths choose among both; ``-k`` and ``-m`` choose among ours; whatever else is given goes
-to pytest. The acceptance tests mostly wait for vendors; what they say is shown behind ours, unless ours failed, so that
-the closing line on the screen is the one that matters.
+``./station test`` calls this. Paths choose among both; ``-k`` and ``-m`` choose among ours; ``--compiled`` chooses the
+acceptance tests, against a station that is compiled; whatever else is given goes to pytest. The acceptance tests mostly
+wait for vendors; what they say is shown behind ours, unless ours failed, so that the closing line on the screen is the
+one that matters.
 """
 
 import argparse
@@ -58,6 +59,7 @@ def plan(arguments: list[str]) -> Plan:
     """Decide from the arguments what runs."""
     parser = argparse.ArgumentParser(prog="./station test", allow_abbrev=False, add_help=False)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--compiled", action="store_true")
     parser.add_argument("-k", dest="names", default="")
     parser.add_argument("-m", dest="marks", default="")
     options, others = parser.parse_known_args(arguments)
@@ -70,9 +72,12 @@ def plan(arguments: list[str]) -> Plan:
     strangers = [path for path in paths if (ROOT / path.partition("::")[0]).is_relative_to(ACCEPTANCE)]
     own = [path for path in paths if path not in strangers]
     is_chosen = bool(paths or options.names or options.marks)
+    is_compiled = bool(options.compiled)
     return Plan(
-        own=flags + chosen + own if own or not strangers else None,
-        acceptance=flags + strangers if strangers or not (is_chosen or options.quick) else None,
+        own=flags + chosen + own if own or not (strangers or is_compiled) else None,
+        acceptance=["--compiled"] * is_compiled + flags + strangers
+        if strangers or is_compiled or not (is_chosen or options.quick)
+        else None,
     )
 
 
