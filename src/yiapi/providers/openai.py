@@ -183,6 +183,7 @@ def with_usage(request: Chat, body: bytes) -> bytes:
     return edit(body, {"stream_options": Raw(asked)})
 
 
+CONTENT = Seen.CONTENT  # asked for with every event; a class is slower to look into than a module
 _EVENT = msgspec.json.Decoder(Completion)
 _TEXT = b'"delta":{"content":"'
 _AFTER = b'"},"finish_reason":null}]'
@@ -197,8 +198,8 @@ def text_of(event: bytes) -> bytes | None:
     Looked for is how vendors write it: one choice, that goes on, with nothing but a text. What has quotes in its text,
     a count of usage or an error is not that.
     """
-    start = event.find(_TEXT) + 20
-    if start < 20:
+    start = event.find(_TEXT) + len(_TEXT)
+    if start < len(_TEXT):
         return None
     end = event.find(b'"', start)
     if end <= start or event[end - 1] == _BACKSLASH:
@@ -221,10 +222,16 @@ def _unescaped(text: bytes) -> str:
 
 
 class ChatTap:
-    """Follows one stream: what was said, what it used, and how it ended."""
+    """Follows one stream: what was said, what it used, and how it ended.
+
+    Events that only add to a text differ in nothing else, so what is around the text is remembered from the last one.
+    """
+
+    __slots__ = ("_after", "_before", "_error", "_hides_usage", "_model", "_text", "_used")
 
     def __init__(self, request: Chat) -> None:
         self._model = request.model
+        self._before = self._after = b""
         self._hides_usage = not request.wants_usage
         self._used: TokensUsed | None = None
         self._text = bytearray()  # as it stands in JSON, which is how most of it comes
@@ -232,10 +239,18 @@ class ChatTap:
 
     def see(self, event: bytes) -> Seen:
         """Judge one event; one that only adds to a text is not decoded."""
-        piece = text_of(event)
-        if piece is not None:
-            self._text += piece
-            return Seen.CONTENT
+        before, after = self._before, self._after
+        if after and event.startswith(before) and event.endswith(after):
+            piece = event[len(before) : -len(after)]
+            if piece and b'"' not in piece and b"\\" not in piece and b"\n" not in piece and b"\r" not in piece:
+                self._text += piece
+                return CONTENT
+        text = text_of(event)
+        if text is not None:
+            self._text += text
+            at = event.find(_TEXT) + len(_TEXT)
+            self._before, self._after = event[:at], event[at + len(text) :]
+            return CONTENT
         data = data_of(event)
         if not data:
             return Seen.PASS

@@ -21,6 +21,7 @@ STREAM_HEADERS: HeaderPairs = [
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),
 ]
+ERROR, HIDE, END = Seen.ERROR, Seen.HIDE, Seen.END  # asked for with every event
 LINGER_S = 1.0
 """How long the end of an answer is waited for behind its last event, so that the connection can be used again."""
 
@@ -108,12 +109,12 @@ class Passage:
             except ValueError:
                 failure = UpstreamFailed("The vendor's stream broke.")
                 break
-            if seen is Seen.ERROR:
+            if seen is ERROR:
                 failure = UpstreamFailed("The vendor failed while it answered.")
                 break
-            if seen is not Seen.HIDE:
+            if seen is not HIDE:
                 passing.append(event)
-            if seen is Seen.END:
+            if seen is END:
                 opened.has_ended = True
                 break
         if passing:

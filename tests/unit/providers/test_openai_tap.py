@@ -267,6 +267,49 @@ def test_a_tap_says_the_same_as_decoding_each_event(events):
     assert (tap.text(), tap.usage(), seen) == whole(events)
 
 
+ALIKE = st.builds(
+    lambda around, choice, write, said: [b"data: %b\n\n" % (around % (choice % write(text))) for text in said],
+    st.sampled_from(list(AROUND.values())),
+    st.sampled_from(list(CHOICES.values()) + list(SLOW_CHOICES.values())),
+    st.sampled_from(list(WRITERS.values())),
+    st.lists(TEXTS, min_size=1, max_size=6),
+)
+TRICKS = (
+    b'a"},"finish_reason":"stop","delta":{"content":"b',  # ends the text, and goes on as if nothing had happened
+    b"a\\",
+    b'\\","refusal":"no',
+)
+
+
+@given(st.lists(ALIKE, min_size=1, max_size=4).map(lambda runs: [event for run in runs for event in run]))
+def test_events_that_come_again_with_another_text_are_read_the_same(events):
+    tap = tap_of()
+
+    seen = [tap.see(event) for event in events]
+
+    assert (tap.text(), tap.usage(), seen) == whole(events)
+
+
+@pytest.mark.parametrize("trick", TRICKS)
+@pytest.mark.parametrize("around", AROUND)
+def test_what_is_around_a_text_is_not_believed_when_the_text_has_quotes_or_escapes(around, trick):
+    plain, tricky = (
+        b"data: %b\n\n" % (AROUND[around] % (CHOICES["plain"] % (b'"%b"' % text))) for text in (b"so ", trick)
+    )
+    fresh, warm = tap_of(), tap_of()
+    assert warm.see(plain) is Seen.CONTENT
+
+    told = []
+    for tap in (fresh, warm):
+        try:
+            told.append(tap.see(tricky))
+        except ValueError:
+            told.append(ValueError)
+
+    assert told[0] is told[1]
+    assert warm.text() == "so " + fresh.text()
+
+
 def test_a_tap_says_what_was_said_so_far():
     tap = tap_of()
 
