@@ -196,7 +196,7 @@ def serve(stack: AsyncExitStack):
 
 def serving() -> list[asyncio.Task[object]]:
     """Return the tasks of connections that have not ended."""
-    return [task for task in asyncio.all_tasks() if task.get_coro().__qualname__ == "Connection._answer_all"]
+    return [task for task in asyncio.all_tasks() if "_answer_all" in repr(task.get_coro())]
 
 
 @pytest.fixture

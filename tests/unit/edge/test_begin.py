@@ -60,7 +60,7 @@ def place_of(serve):
 
     async def start(begins, **options):
         place = await serve(begins.handle, **options)
-        place.edge.begin, place.edge.begins = begins.begin, True
+        place.edge.begin = begins.begin
         return place
 
     return start
