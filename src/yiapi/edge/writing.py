@@ -19,6 +19,15 @@ _KEEP: Final = b"connection: keep-alive\r\n"  # HTTP/1.0 wants to be told
 _CHUNKED: Final = b"transfer-encoding: chunked\r\n\r\n"
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _BODILESS: Final = frozenset({204, 304})
+_CHUNK_HEADS: Final = tuple(b"%x\r\n" % size_bytes for size_bytes in range(1024))
+"""Of the sizes that events of streams have."""
+
+
+def _chunk(piece: bytes) -> bytes:
+    """Frame a piece of a body whose length nobody knows yet."""
+    size_bytes = len(piece)
+    head = _CHUNK_HEADS[size_bytes] if size_bytes < len(_CHUNK_HEADS) else b"%x\r\n" % size_bytes
+    return b"".join((head, piece, b"\r\n"))
 
 
 class Owner(Protocol):
@@ -111,7 +120,7 @@ class AnswerWriter(RequestParser):
         if inbound.has_left or inbound.is_bare:
             return False
         if inbound.is_chunked:
-            piece = b"%x\r\n%b\r\n" % (len(piece), piece) if piece else b""
+            piece = _chunk(piece) if piece else b""
             if is_last:
                 piece += b"0\r\n\r\n"
         elif inbound.left_bytes >= 0:

@@ -82,6 +82,15 @@ async def test_a_stream_of_unknown_size_goes_in_chunks(serve, call):
     assert answers[0].headers["transfer-encoding"] == "chunked"
 
 
+@pytest.mark.parametrize("size", [1, 15, 16, 1023, 1024, 70_000])
+async def test_a_chunk_of_any_size_is_read_as_it_was_written(serve, call, size):
+    caller = await call(await serve(streaming(200, b"a" * size, b"b" * size)))
+
+    answers = [await caller.ask(GET) for _ in range(2)]
+
+    assert [answer.body for answer in answers] == [b"a" * size + b"b" * size] * 2
+
+
 async def test_a_stream_of_a_known_size_has_its_length(serve, call):
     caller = await call(await serve(streaming(200, b"one ", b"two ", b"three", size=13)))
 
