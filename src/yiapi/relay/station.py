@@ -19,7 +19,7 @@ from yiapi.upstream import AddressGuard, Limits
 from yiapi.webhooks import Webhooks
 
 
-@dataclass(slots=True)
+@dataclass
 class Station:
     """The services of one node."""
 

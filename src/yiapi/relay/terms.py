@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import msgspec
-
 from yiapi.apikeys import ApiKeys, Key
 from yiapi.errors import ModelNotFound
 from yiapi.ledger import wallet_of
@@ -20,16 +18,26 @@ KEPT_MAX = 4096
 """Callers choose model names, so what is kept has an end."""
 
 
-class Terms(msgspec.Struct, frozen=True, eq=False):
-    """What was agreed, and with which snapshots."""
+class Terms:
+    """What was agreed, and with which snapshots. ``multiplier`` is the account's price group's, in millionths."""
 
-    key: Key
-    book: PriceBook
-    multipliers: Mapping[str, int]
-    switched: object
-    multiplier: int
-    """Of the account's price group, in millionths."""
-    wallet: str
+    __slots__ = ("book", "key", "multiplier", "multipliers", "switched", "wallet")
+
+    def __init__(
+        self,
+        key: Key,
+        book: PriceBook,
+        multipliers: Mapping[str, int],
+        switched: object,
+        multiplier: int,
+        wallet: str,
+    ) -> None:
+        self.key = key
+        self.book = book
+        self.multipliers = multipliers
+        self.switched = switched
+        self.multiplier = multiplier
+        self.wallet = wallet
 
 
 class AllTerms:
