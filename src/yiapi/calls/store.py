@@ -17,6 +17,7 @@ from yiapi.providers.contract import Usage
 
 SQL = queries("calls")
 CLAIM_KEPT_MS = 24 * 3600 * 1000
+HTTP_OK = 200
 
 _JSON = msgspec.json.Encoder()
 
@@ -132,7 +133,9 @@ RECORD_COLUMNS = (
 ATTEMPT_COLUMNS = (
     "channel_id", "credential_id", "fault", "http_status", "cost", "started_at", "duration_ms", "detail",
 )  # fmt: skip
-_REQUEST_COLUMNS = (*RECORD_COLUMNS, "usage", "charge", "loss", "cost", "hold_id", "settled_by")
+_ONLY_ATTEMPT_COLUMNS = ("channel_id", "credential_id", "tried_at", "tried_ms")
+_REQUEST_COLUMNS = (*RECORD_COLUMNS, "usage", "charge", "loss", "cost", "hold_id", "settled_by", *_ONLY_ATTEMPT_COLUMNS)
+_NO_ATTEMPT = (None,) * len(_ONLY_ATTEMPT_COLUMNS)
 _ATTEMPT_COLUMNS = ("request_id", "number", *ATTEMPT_COLUMNS)
 
 
@@ -151,21 +154,32 @@ class Journaled(Protocol):
 def load_calls(tx: Transaction, calls: Sequence[Journaled], reference: str, lost: Container[str]) -> None:
     """Write the rows of calls that a batch settled. Raises DuplicateRow.
 
-    What an allowance among the ``lost`` should have paid is our loss, and moved nothing.
+    What an allowance among the ``lost`` should have paid is our loss, and moved nothing. A call that worked at once is
+    one row with its attempt in it; the attempts of others are rows apart.
     """
     rows: list[tuple[Any, ...]] = []
-    attempts: list[tuple[Any, ...]] = []
+    apart: list[tuple[Any, ...]] = []
     encode = _JSON.encode
     for call in calls:
         usage = encode([{"sku": sku, "unit": unit, "quantity": count} for sku, unit, count in call.usage]).decode()
+        only = _only_attempt(call)
+        if only is _NO_ATTEMPT:
+            apart.extend((call.row[0], number, *attempt) for number, attempt in enumerate(call.attempts, 1))
         if call.hold_id in lost:
-            rows.append((*call.row, usage, 0, call.charge + call.loss, call.cost, call.hold_id, None))
+            rows.append((*call.row, usage, 0, call.charge + call.loss, call.cost, call.hold_id, None, *only))
         else:
-            rows.append((*call.row, usage, call.charge, call.loss, call.cost, call.hold_id, reference))
-        for number, attempt in enumerate(call.attempts, 1):
-            attempts.append((call.row[0], number, *attempt))
+            rows.append((*call.row, usage, call.charge, call.loss, call.cost, call.hold_id, reference, *only))
     tx.load("requests", _REQUEST_COLUMNS, rows)
-    tx.load("attempts", _ATTEMPT_COLUMNS, attempts)
+    tx.load("attempts_apart", _ATTEMPT_COLUMNS, apart)
+
+
+def _only_attempt(call: Journaled) -> tuple[Any, ...]:
+    """Return what the view ``attempts`` cannot know of the attempt of a call that worked at once."""
+    if len(call.attempts) == 1:
+        channel_id, credential_id, fault, http_status, cost, started_at, duration_ms, detail = call.attempts[0]
+        if fault is None and http_status == HTTP_OK and cost == call.cost and detail is None:
+            return channel_id, credential_id, started_at, duration_ms
+    return _NO_ATTEMPT
 
 
 def begin_journal(tx: Transaction, node_id: str) -> Place:

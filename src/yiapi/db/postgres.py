@@ -7,13 +7,13 @@ and the writers of money take turns, so that time is everybody's. Values go and 
 
 from __future__ import annotations
 
-import re
 import select
 import time
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Literal
 
+import msgspec
 import psycopg
 from psycopg.pq import ConnStatus, ExecStatus
 from psycopg.pq.abc import PGconn, PGresult
@@ -50,10 +50,10 @@ _READ: Mapping[int, Callable[[bytes], Any]] = {
     FLOAT8: float,
     1700: lambda value: Decimal(value.decode()),
 }
-NULL = "None"
-"""What COPY takes for NULL; a text of that spelling is escaped."""
-_SPECIAL = re.compile(r"[\\\n\r\0]")
-_ESCAPED = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
+NULL = "null"
+"""What COPY takes for NULL as JSON does; a text of that spelling has quotes."""
+_COPY = rf"COPY {{table}} ({{columns}}) FROM STDIN (FORMAT csv, NULL '{NULL}', ESCAPE E'\\')"
+_JSON = msgspec.json.Encoder()
 
 
 class PostgresConnection:
@@ -198,10 +198,10 @@ class PostgresConnection:
         return changed
 
     def load(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        text = "".join(map(_line, rows)).encode()
+        text = b"\n".join(map(_line, rows))
         connection = self._alive()
         try:
-            connection.send_query(f"COPY {table} ({', '.join(columns)}) FROM STDIN (NULL '{NULL}')".encode())
+            connection.send_query(_COPY.format(table=table, columns=", ".join(columns)).encode())
             self._checked(self._answer(connection))
             connection.put_copy_data(text)
             connection.put_copy_end()
@@ -335,12 +335,19 @@ def _rows(result: PGresult) -> list[Row]:
     return rows
 
 
-def _line(row: Sequence[Any]) -> str:
-    """Spell a row for COPY. Raises RowRefused."""
-    line = "\t".join(map(str, row))
-    if _SPECIAL.search(line) is None and line.count("\t") == len(row) - 1 and NULL not in row:
-        return line + "\n"
-    if "\0" in line:
+def _line(row: Sequence[Any]) -> bytes:
+    """Spell a row for COPY: JSON without its brackets, where that is CSV as well. Raises RowRefused."""
+    line = _JSON.encode(row)[1:-1]
+    if b"\\" not in line.replace(b'\\"', b""):
+        return line
+    return ",".join(map(_cell, row)).encode()
+
+
+def _cell(value: Any) -> str:
+    """Spell a value as CSV, where a text may have any character but NUL as it is."""
+    if value is None:
+        return NULL
+    text = str(value)
+    if "\0" in text:
         raise RowRefused("a text of PostgreSQL has no NUL")
-    texts = [value.translate(_ESCAPED) if isinstance(value, str) else value for value in row]
-    return "\t".join([rf"\{NULL}" if value == NULL else str(value) for value in texts]) + "\n"
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,6 +1,7 @@
 """Migrations: each is applied once and whole, or not at all; no service on a schema that is not ours."""
 
 import re
+import shutil
 import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,12 +11,14 @@ import pytest
 
 from yiapi.db import SchemaMismatch, migrate, migrations
 from yiapi.db.connect import connect
+from yiapi.db.migrate import FOLDER
 from yiapi.db.sql import query_of
 from yiapi.errors import StorageUnavailable
 
 NOW = "-- only: postgresql\nCREATE FUNCTION now_ms() RETURNS BIGINT LANGUAGE sql AS $$ SELECT 1::bigint $$;\n-- end\n"
 FIRST = f"{NOW}CREATE TABLE a (x INTEGER);\nINSERT INTO a (x) VALUES (1);\n"
 SECOND = "CREATE TABLE b (y INTEGER);\n"
+ATTEMPTS = query_of("attempts", "SELECT * FROM attempts ORDER BY request_id, number")
 VERSIONS = query_of("versions", "SELECT version, name FROM schema_versions ORDER BY version")
 
 
@@ -45,10 +48,10 @@ def folder(tmp_path):
 
 
 def tables(url):
-    """Return each table with its columns."""
+    """Return each table, and each view, with its columns."""
     if url.startswith("sqlite"):
         with sqlite3.connect(url.removeprefix("sqlite:///")) as db:
-            found = [row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            found = [row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")]
             columns = {name: {row[1] for row in db.execute(f"PRAGMA table_info({name})")} for name in found}
         db.close()
         return columns
@@ -210,6 +213,36 @@ def test_our_own_schema_is_the_same_on_both_databases(tmp_path, empty_postgres):
         assert migrate(url) == migrations()
 
     assert tables(sqlite) == tables(postgres)
+
+
+def test_attempts_that_were_written_before_they_could_be_in_the_row_of_their_call_stay_readable(empty_url, folder):
+    for path in folder.iterdir():
+        path.unlink()
+    shutil.copy(FOLDER / "0001_first.sql", folder)
+    migrate(empty_url, folder=folder)
+    before = attempts_among(
+        empty_url,
+        "INSERT INTO attempts VALUES ('req_a', 1, 'ch_1', 'cred_1', 'timeout', NULL, 0, 10, 5, 'too late')",
+        "INSERT INTO attempts VALUES ('req_a', 2, 'ch_2', 'cred_2', NULL, 200, 7, 20, 6, NULL)",
+        "INSERT INTO attempts VALUES ('req_b', 1, 'ch_1', 'cred_1', NULL, 200, 8, 30, 7, NULL)",
+    )
+
+    assert [one.version for one in migrate(empty_url)][:1] == [2]
+
+    assert len(before) == 3
+    assert attempts_among(empty_url) == before
+
+
+def attempts_among(url, *planted):
+    """Run statements and return every attempt there is then."""
+    connection = connect(url)
+    connection.begin(write=True)
+    for statement in planted:
+        connection.command(statement)
+    rows, _ = connection.execute(ATTEMPTS, {})
+    connection.commit()
+    connection.close()
+    return rows
 
 
 def test_our_own_files_are_numbered_without_gaps():

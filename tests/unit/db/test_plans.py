@@ -1,7 +1,9 @@
 """No statement of a running station reads a table from end to end that grows with its calls, tasks and files."""
 
+import re
 import sqlite3
 
+import psycopg
 import pytest
 
 from yiapi.db import migrate
@@ -57,3 +59,20 @@ def test_nothing_that_grows_is_read_from_end_to_end(concern, tables):
             is_given = "VIRTUAL" in words  # a list of the caller
             is_small = is_given or words[1] in SMALL | PARTS or words[-1] in ONLY_WHAT_IS_OPEN + BY_AGE_WITH_A_LIMIT
             assert is_small, f"{query.name}: {' '.join(words)}"
+
+
+@pytest.mark.parametrize(
+    ("condition", "indexes"),
+    [
+        ("request_id = 'req_1'", {"attempts_pkey", "requests_pkey"}),
+        ("fault IS NOT NULL AND channel_id = 'ch_1'", {"failed_attempts"}),  # they are always apart
+    ],
+)
+def test_attempts_are_looked_up_where_they_are_on_postgresql(condition, indexes, postgres_server):
+    with psycopg.connect(postgres_server.template(migrate)()) as connection:
+        connection.execute("SET enable_seqscan = off; SET enable_bitmapscan = off")
+        plan = connection.execute(f"EXPLAIN SELECT * FROM attempts WHERE {condition} ORDER BY number").fetchall()
+
+    words = " ".join(line for (line,) in plan)
+    assert "Seq Scan" not in words
+    assert set(re.findall(r"using (\w+)", words)) == indexes

@@ -1,6 +1,7 @@
 """Units of work: what is written is there, what fails is undone alone, and readers go on beside the writer."""
 
 import asyncio
+import itertools
 
 import pytest
 
@@ -68,6 +69,19 @@ async def test_many_rows_are_loaded_as_they_are(database):
 
     every = query_of("every", "SELECT name, value FROM station ORDER BY name")
     assert [(row["name"], row["value"]) for row in await database.read(lambda tx: tx.all(every))] == rows
+
+
+HARD = ["null", "NULL", "None", "'", "[1]", '{"a": ["b"]}', "\r", "a\r\nb", "\t", "\b\f\x01\x7f", "\u2028\U0001f600"]
+
+
+async def test_whatever_text_is_loaded_comes_back_and_so_does_null(database):
+    texts = HARD + ["".join(text) for text in itertools.product('\\"\n,.', repeat=3)]
+    rows = [(f"s{number:03}", number, text, None) for number, text in enumerate(texts)]
+
+    await database.write(lambda tx: tx.load("switches", ("name", "enabled", "message", "assets"), rows))
+
+    every = query_of("every", "SELECT name, enabled, message, assets FROM switches ORDER BY name")
+    assert [tuple(row.values()) for row in await database.read(lambda tx: tx.all(every))] == rows
 
 
 async def test_time_is_the_databases_and_can_be_turned(database, clock):

@@ -25,7 +25,7 @@ BATCHED = query_of(
     " :charge, :loss, 0, :hold_id, 'batch_1', 1, 1)",
 )
 ATTEMPT = (
-    "INSERT INTO attempts (request_id, number, channel_id, credential_id, cost, started_at, duration_ms)"
+    "INSERT INTO attempts_apart (request_id, number, channel_id, credential_id, cost, started_at, duration_ms)"
     " VALUES ('{request}', {number}, '{channel}', 'cred_1', {cost}, 86400000, 1)"
 )
 POSTING = "INSERT INTO postings (reference, ordinal, kind, source, destination, amount, created_at) VALUES {values}"
@@ -320,6 +320,18 @@ async def test_charges_and_costs_are_listed_by_channel_and_day(books):
         "I13: 1970-01-02 chan_a: customers paid 0, attempts cost 0.000000003 USD",
         "I13: 1970-01-02 chan_b: customers paid 0.0000002, attempts cost 0.00000015 USD",
     )
+
+
+async def test_the_cost_of_an_attempt_in_the_row_of_its_call_is_listed_too(books):
+    books.plant(
+        "UPDATE requests SET cost = 3, channel_id = 'chan_a', credential_id = 'cred_1', tried_at = 86400000,"
+        " tried_ms = 1 WHERE id = 'req_below'"
+    )
+
+    report = await check(books.database)
+
+    assert report.is_clean
+    assert report.information == ("I13: 1970-01-02 chan_a: customers paid 0.0000002, attempts cost 0.000000003 USD",)
 
 
 async def test_a_broken_ledger_does_not_drown_its_reader(books):

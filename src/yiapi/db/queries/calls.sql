@@ -11,7 +11,7 @@ ON CONFLICT (id) DO NOTHING
 DELETE FROM requests WHERE id = :id AND status = 'interrupted'
 
 -- name: insert_attempt
-INSERT INTO attempts (request_id, number, channel_id, credential_id, fault, http_status, cost, started_at, duration_ms, detail)
+INSERT INTO attempts_apart (request_id, number, channel_id, credential_id, fault, http_status, cost, started_at, duration_ms, detail)
 VALUES (:request_id, :number, :channel_id, :credential_id, :fault, :http_status, :cost, :started_at, :duration_ms, :detail)
 ON CONFLICT (request_id, number) DO NOTHING
 

@@ -249,8 +249,8 @@ UPDATE requests SET cost = cost + :cost WHERE id = :id
 
 -- name: add_attempt_cost
 -- The last attempt is the one that made the task.
-UPDATE attempts SET cost = cost + :cost
-WHERE request_id = :id AND number = (SELECT MAX(number) FROM attempts WHERE request_id = :id)
+UPDATE attempts_apart SET cost = cost + :cost
+WHERE request_id = :id AND number = (SELECT MAX(number) FROM attempts_apart WHERE request_id = :id)
 
 -- name: finish_request
 UPDATE requests SET status = :status, usage = :usage, charge = :charge, loss = :loss, cost = cost + :cost,
