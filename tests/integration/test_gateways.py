@@ -72,9 +72,12 @@ async def test_each_gateway_has_its_own_journal_and_none_is_left_behind(station)
     async with station.client(limits=fresh()) as client:
         await asyncio.gather(*[client.post("/v1/chat/completions", json=BODY) for _ in range(40)])
     folder = station.folder / "journal"
-    owners = {path.name.rsplit(".", 2)[0].partition("@")[0] for path in folder.glob("*.lock")}
+    expected, owners = {"gateway-0", "gateway-1", "worker"}, set[str]()
+    async with asyncio.timeout(20):  # one gateway is enough for the station to be ready
+        while owners != expected or len(station.settlers()) < 2:
+            owners = {path.name.rsplit(".", 2)[0].partition("@")[0] for path in folder.glob("*.lock")}
+            await asyncio.sleep(0.02)  # sleep: another process makes the file
 
-    assert owners == {"gateway-0", "gateway-1", "worker"}
     assert len(station.settlers()) == 2
 
     station.stop()

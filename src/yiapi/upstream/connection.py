@@ -28,7 +28,7 @@ from yiapi.upstream.response import Response
 from yiapi.upstream.target import Limits
 
 _WHOLE_WRITE_BYTES_MAX: Final = 16 * 1024  # an empty socket buffer takes this much whole, or nothing
-_QUIET_S: Final = 0.02  # longer than a turn of the loop: an end that came before this turn was told already
+_QUIET_S: Final = 0.005  # longer than a turn of the loop: an end that came before this turn was told already
 _NEVER: Final = float("inf")
 
 
