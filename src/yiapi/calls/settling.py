@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import select
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -26,6 +27,10 @@ FRAMES_MAX = 2000
 BATCH_S = 0.009
 """From one batch to the next, the commit of the last one included."""
 PAUSE_S_MIN = 0.002
+PIECE_CALLS = 12
+"""Done at a stretch, a tenth of a millisecond or two: then whoever waits for this processor goes first."""
+COURTEOUS_FRAMES_MAX = 512
+"""Who is behind with more than this does not stand back: on a busy machine each time costs milliseconds."""
 QUIET_S = 1.0
 SLEEP_S = 5.0
 OUTAGE_S = 0.5
@@ -35,6 +40,7 @@ FRAMES_FAULTS = (RowRefused, msgspec.MsgspecError, OverflowError, UnicodeError)
 """What is the fault of a frame and not of the moment: trying again does not help."""
 
 log = get_logger()
+T = TypeVar("T")
 
 
 class Moved(Exception):
@@ -146,7 +152,7 @@ class Settler:
         what no database takes, and set aside at last.
         """
         try:
-            self._write(before, [frames.decode(payload) for payload in payloads])
+            self._write(before, [frames.decode(payload) for piece in _pieces(payloads) for payload in piece])
         except FRAMES_FAULTS as error:
             if len(payloads) > 1:
                 self._limit = len(payloads) // 2
@@ -230,6 +236,21 @@ def _is_closed(wake: int, timeout_s: float) -> bool:
     return bool(ready) and os.read(wake, 4096) == b""
 
 
+def _pieces(batch: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Take a batch piece by piece, and let others have the processor in between.
+
+    A batch at full load is two milliseconds of work, a hundred times a second: without this, whoever shares the
+    processor would wait so long (measured: half of the 99th percentile of a call).
+    """
+    if len(batch) > COURTEOUS_FRAMES_MAX:
+        yield batch
+        return
+    for at in range(0, len(batch), PIECE_CALLS):
+        if at:
+            os.sched_yield()
+        yield batch[at : at + PIECE_CALLS]
+
+
 def write_frames(tx: Transaction, reference: str, batch: Sequence[Frame]) -> None:
     """Write calls, and what else their node said, into the books."""
     calls = [frame for frame in batch if isinstance(frame, Ended)]
@@ -237,7 +258,8 @@ def write_frames(tx: Transaction, reference: str, batch: Sequence[Frame]) -> Non
     lost = capture_batch(tx, reference, batches) if batches else set()
     if lost:
         log.error("allowances_had_ended", holds=sorted(lost), calls=sum(call.hold_id in lost for call in calls))
-    store.load_calls(tx, calls, reference, lost)
+    for piece in _pieces(calls) if tx.works_here else (calls,):
+        store.load_calls(tx, piece, reference, lost)
     for hold_id, spare in spares.items():
         note_spare(tx, hold_id, spare)
     for frame in batch:

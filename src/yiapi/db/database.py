@@ -48,6 +48,11 @@ class Transaction:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
+    @property
+    def works_here(self) -> bool:
+        """Tell whether the database works in this process, so that its work can be shared out in pieces for free."""
+        return self._connection.kind == "sqlite"
+
     def one(self, query: Query, **params: Any) -> Row | None:
         """Return the first row, or None."""
         rows, _ = self._connection.execute(query, params)
