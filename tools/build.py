@@ -6,6 +6,7 @@
 
 import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,19 +21,23 @@ from compiled import BUILDS, ROOT, SOURCES, builds, copy_of, fits
 # What runs for each call, as far as mypyc keeps its meaning; see docs/decisions/0010-compiled.md.
 COMPILED = (
     "apikeys/admission",
+    "apikeys/models",
     "apikeys/service",
-    "calls/framing",
     "calls/journal",
     "calls/purse",
     "calls/service",
+    "calls/settling",
+    "calls/store",
     "channels/budget",
     "channels/health",
+    "channels/models",
     "channels/service",
     "channels/snapshot",
     "clock",
     "cork",
     "dispatch/exchange",
     "dispatch/loop",
+    "dispatch/models",
     "edge/connection",
     "edge/heads",
     "edge/inbound",
@@ -47,6 +52,8 @@ COMPILED = (
     "providers/contract/answers",
     "providers/contract/bodies",
     "providers/contract/declaration",
+    "providers/registry",
+    "providers/*/counting",
     "relay/app",
     "relay/asking",
     "relay/bodies",
@@ -84,6 +91,7 @@ BROKEN_FILE = "bytes_ops.c"
 # The types are checked by "./station check"; here, what the project says about them must not be found by chance.
 MYPY = ("--config-file=", "--ignore-missing-imports")
 TYPES_READ = frozenset({"Struct", "Request", "BaseModel"})
+CONSTANT = re.compile("_?[A-Z][A-Z0-9]*(_[A-Z0-9]+)*")
 KEPT = 2  # this copy and the one before, from which a station may still run
 
 
@@ -125,10 +133,10 @@ def build(root: Path, compile_in: Callable[[Path], None]) -> Path:
 
 def modules(folder: Path) -> list[Path]:
     """Return the files to compile. Raises CannotBuild for one that does not exist."""
-    paths = [folder / "yiapi" / f"{name}.py" for name in COMPILED]
-    if missing := [name for name, path in zip(COMPILED, paths, strict=True) if not path.exists()]:
+    found = {name: sorted((folder / "yiapi").glob(f"{name}.py")) for name in COMPILED}
+    if missing := [name for name, paths in found.items() if not paths]:
         raise CannotBuild(f"tools/build.py lists what does not exist: {', '.join(missing)}")
-    return paths
+    return [path for paths in found.values() for path in paths]
 
 
 def misread(path: Path, name: str) -> Iterator[str]:
@@ -157,11 +165,35 @@ def left_out(node: ast.ClassDef) -> Iterator[str]:
                 yield ast.unparse(line.target)
 
 
+def fix_constants(text: str) -> str:
+    """Say of a module's constants that they are: then what is compiled has their values and looks nothing up."""
+    lines = text.splitlines(keepends=True)
+    body = ast.parse(text).body
+    for node in body:
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value) if CONSTANT.fullmatch(name) and is_plain(value):
+                line = lines[node.lineno - 1]
+                lines[node.lineno - 1] = f"{name}: Final{line[len(name) :]}"
+    after = next((node for node in body if isinstance(node, ast.ImportFrom) and node.module == "__future__"), body[0])
+    lines.insert(after.end_lineno or 0, "from typing import Final\n")
+    return "".join(lines)
+
+
+def is_plain(value: ast.expr) -> bool:
+    """Whether a value is one: not a name of a type, nor made of several."""
+    if isinstance(value, ast.Call):
+        return not (isinstance(value.func, ast.Name) and value.func.id in {"TypeVar", "ParamSpec"})
+    return isinstance(value, ast.Constant | ast.BinOp | ast.UnaryOp | ast.Attribute)
+
+
 def compile_modules(folder: Path) -> None:
     """Put extension modules beside the files of a copy. Raises CannotBuild."""
     if lacking := needed():
         raise CannotBuild(f"there is no {' and no '.join(lacking)} (Debian: apt install gcc python3-dev)")
-    paths = [path.relative_to(folder).as_posix() for path in modules(folder)]
+    found = modules(folder)
+    for path in found:
+        path.write_text(fix_constants(path.read_text()))
+    paths = [path.relative_to(folder).as_posix() for path in found]
     scratch = folder.parent
     mend(scratch / "mended")
     setup = scratch / "setup.py"

@@ -44,4 +44,5 @@ os.register_at_fork(after_in_child=_endings.clear)  # no two processes draw from
 
 def new_id(prefix: str) -> str:
     """Make an id such as ``req_1ab06cf72e0c4f3…``: the prefix, the time in hex, 128 random bits in hex."""
-    return "%s_%014x%s" % (prefix, _ticks.next(), _ending())  # noqa: UP031 - less work than format, for every call
+    ticks = hex(_ticks.next())[2:]  # noqa: FURB116 - less work than a format; fourteen digits until 2540
+    return prefix + "_" + ticks + _ending()

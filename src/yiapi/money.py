@@ -23,7 +23,7 @@ class AmountOutOfRange(ValueError):
     """A single amount is negative or above ``SINGLE_AMOUNT_MAX``."""
 
 
-class Money(msgspec.Struct, frozen=True, order=True, gc=False):
+class Money(msgspec.Struct, frozen=True, order=True, array_like=True, gc=False):
     """An amount in nano-dollars. Sums and differences may be negative; what moves in the ledger may not."""
 
     nano: int
@@ -67,6 +67,6 @@ def money_text(nano: int) -> str:
     """Write nano-dollars as a decimal string without trailing zeros: ``42_000_000`` is ``"0.042"``."""
     if nano < 0:
         return "-" + money_text(-nano)
-    digits = "%010d" % nano  # noqa: UP031 - less work than format, for every call
+    digits = str(nano).zfill(10)
     places = digits[-9:].rstrip("0")
     return f"{digits[:-9]}.{places}" if places else digits[:-9]

@@ -12,6 +12,7 @@ import signal
 from pathlib import Path
 
 from yiapi.calls.beside import DATABASE
+from yiapi.calls.courtesy import Courtesy
 from yiapi.calls.settling import Settler
 from yiapi.errors import StorageUnavailable
 from yiapi.logs import configure_logs, flush_logs, get_logger
@@ -24,7 +25,7 @@ def main() -> None:
     options = _options()
     configure_logs(options.log_level)
     settler = Settler(os.environ[DATABASE], options.folder, options.name, options.node)
-    settler.run(options.fd)
+    settler.run(options.fd, Courtesy())
     try:
         settler.clean()
     except StorageUnavailable as error:  # what is left is found by the next start

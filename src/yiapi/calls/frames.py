@@ -9,6 +9,8 @@ from typing import Any, Union
 
 import msgspec
 
+from yiapi.providers.contract import Usage
+
 TEXT_CHARACTERS_MAX = 500
 
 
@@ -20,12 +22,10 @@ class Ended(msgspec.Struct, array_like=True, tag="c", gc=False):
     spare: int
     charge: int
     loss: int
-    cost: int
-    row: tuple[Any, ...]
-    """``RECORD_COLUMNS`` of ``yiapi.calls.store``."""
-    usage: list[tuple[str, str, int]]
-    attempts: list[tuple[Any, ...]]
-    """``ATTEMPT_COLUMNS`` of ``yiapi.calls.store``, but for the request's id and the number."""
+    record: list[Any]
+    """The fields of a ``Record``, in their order."""
+    attempts: list[list[Any]]
+    """The fields of each ``Attempt``."""
 
 
 class Returned(msgspec.Struct, array_like=True, tag="r", gc=False):
@@ -57,17 +57,23 @@ encode = msgspec.msgpack.Encoder().encode
 decode = msgspec.msgpack.Decoder(Frame).decode
 
 
+def cut(frame: tuple[Any, ...]) -> bytes:
+    """Return the frame of a call whose texts are too long, or none that UTF-8 has: halves of characters."""
+    *amounts, record, attempts = frame
+    rows = [_clean(msgspec.structs.astuple(attempt)) for attempt in attempts]
+    return encode((*amounts, _clean(msgspec.structs.astuple(record)), rows))
+
+
 def cleaned(frame: Ended) -> Ended:
     """Return a call with texts that any database takes: short, without halves of characters and without NUL."""
-    return msgspec.structs.replace(
-        frame,
-        row=tuple(map(_clean, frame.row)),
-        usage=[(str(_clean(sku)), unit, quantity) for sku, unit, quantity in frame.usage],
-        attempts=[tuple(map(_clean, attempt)) for attempt in frame.attempts],
-    )
+    return msgspec.structs.replace(frame, record=_clean(frame.record), attempts=_clean(frame.attempts))
 
 
 def _clean(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_clean(one) for one in value]
+    if isinstance(value, Usage):
+        return msgspec.structs.replace(value, sku=_clean(value.sku))
     if not isinstance(value, str):
         return value
     return value[:TEXT_CHARACTERS_MAX].encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")

@@ -33,8 +33,11 @@ class Replay:
     body: bytes
 
 
-class Attempt(msgspec.Struct, gc=False):
-    """One try on one channel; ``fault`` is None while it runs and when it worked."""
+class Attempt(msgspec.Struct, array_like=True, gc=False):
+    """One try on one channel; ``fault`` is None while it runs and when it worked.
+
+    The journal has its fields in this order; ``yiapi.calls.store`` reads them.
+    """
 
     channel_id: str
     credential_id: str
@@ -46,8 +49,8 @@ class Attempt(msgspec.Struct, gc=False):
     cost: Money = ZERO
 
 
-class Record(msgspec.Struct, kw_only=True, gc=False):
-    """The row of a call, without its money."""
+class Record(msgspec.Struct, kw_only=True, array_like=True, gc=False):
+    """The row of a call, without its money; the journal has its fields in this order, as with an attempt."""
 
     id: str
     account_id: str
@@ -56,20 +59,20 @@ class Record(msgspec.Struct, kw_only=True, gc=False):
     operation: str
     provider: str
     model: str
-    price_version: int
-    multiplier: int
-    created_at_ms: int
     status: str = "succeeded"
     http_status: int = 200
-    usage: Sequence[Usage] = ()
     is_estimated: bool = False
     is_partial: bool = False
-    task_id: str | None = None
+    price_version: int
+    multiplier: int
     client_request_id: str | None = None
     error_code: str | None = None
     error_message: str | None = None
+    created_at_ms: int
     duration_ms: int = 0
     first_byte_ms: int | None = None
+    usage: Sequence[Usage] = ()
+    task_id: str | None = None
 
 
 class Ending(msgspec.Struct, kw_only=True, gc=False):

@@ -16,6 +16,7 @@ from typing import TypeVar
 import msgspec
 
 from yiapi.calls import frames, store
+from yiapi.calls.courtesy import Courtesy
 from yiapi.calls.frames import Answered, Ended, Frame, Returned, Spare
 from yiapi.calls.journal import Damaged, Place, Reader, lock_path, segments_of
 from yiapi.db import ConflictInDatabase, Connection, RowRefused, Transaction, connect
@@ -59,18 +60,25 @@ class Settler:
         self._limit = FRAMES_MAX
         self._damaged: tuple[Place, float] | None = None
 
-    def run(self, wake: int) -> None:
-        """Settle until the other end of the pipe ``wake`` is closed and nothing is left; an outage is waited out."""
-        quiet_since = time.monotonic()
+    def run(self, wake: int, courtesy: Courtesy | None = None) -> None:
+        """Settle until the other end of the pipe ``wake`` is closed and nothing is left; an outage is waited out.
+
+        With ``courtesy`` this process has nothing else to do, and lets others go first.
+        """
+        due = quiet_since = time.monotonic()
         is_ending = False
         while True:
             began = time.monotonic()
-            if self._settle_through_outages():
-                quiet_since = time.monotonic()
+            settled = self._settle_through_outages()
+            now = time.monotonic()
+            if settled:
+                quiet_since = now
+                if courtesy is not None:
+                    courtesy.note(now - min(began, due), now)
             elif is_ending:
                 break
-            now = time.monotonic()
             pause_s = SLEEP_S if now - quiet_since > QUIET_S else max(began + BATCH_S - now, PAUSE_S_MIN)
+            due = now + pause_s
             is_ending = is_ending or _is_closed(wake, pause_s)
         self._close()
 

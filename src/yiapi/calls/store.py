@@ -130,9 +130,13 @@ RECORD_COLUMNS = (
     "is_partial", "price_version", "multiplier", "client_request_id", "error_code", "error_message", "created_at",
     "duration_ms", "first_byte_ms",
 )  # fmt: skip
+"""The fields of ``Record`` as they lie in the journal, but for usage and task, which come behind them."""
+_FLAG = RECORD_COLUMNS.index("is_estimated")
+_USAGE = len(RECORD_COLUMNS)
 ATTEMPT_COLUMNS = (
-    "channel_id", "credential_id", "fault", "http_status", "cost", "started_at", "duration_ms", "detail",
+    "channel_id", "credential_id", "started_at", "fault", "http_status", "detail", "duration_ms", "cost",
 )  # fmt: skip
+"""The fields of ``Attempt`` as they lie in the journal."""
 _ONLY_ATTEMPT_COLUMNS = ("channel_id", "credential_id", "tried_at", "tried_ms")
 _REQUEST_COLUMNS = (*RECORD_COLUMNS, "usage", "charge", "loss", "cost", "hold_id", "settled_by", *_ONLY_ATTEMPT_COLUMNS)
 _NO_ATTEMPT = (None,) * len(_ONLY_ATTEMPT_COLUMNS)
@@ -140,15 +144,13 @@ _ATTEMPT_COLUMNS = ("request_id", "number", *ATTEMPT_COLUMNS)
 
 
 class Journaled(Protocol):
-    """A call as its journal tells of it: the columns of its row and its attempts, and amounts in nano-dollars."""
+    """A call as its journal tells of it: fields of its row and its attempts, and amounts in nano-dollars."""
 
     hold_id: str
     charge: int
     loss: int
-    cost: int
-    row: tuple[Any, ...]
-    usage: list[tuple[str, str, int]]
-    attempts: list[tuple[Any, ...]]
+    record: list[Any]
+    attempts: list[list[Any]]
 
 
 def load_calls(tx: Transaction, calls: Sequence[Journaled], reference: str, lost: Container[str]) -> None:
@@ -161,25 +163,30 @@ def load_calls(tx: Transaction, calls: Sequence[Journaled], reference: str, lost
     apart: list[tuple[Any, ...]] = []
     encode = _JSON.encode
     for call in calls:
-        usage = encode([{"sku": sku, "unit": unit, "quantity": count} for sku, unit, count in call.usage]).decode()
-        only = _only_attempt(call)
-        if only is _NO_ATTEMPT:
-            apart.extend((call.row[0], number, *attempt) for number, attempt in enumerate(call.attempts, 1))
-        if call.hold_id in lost:
-            rows.append((*call.row, usage, 0, call.charge + call.loss, call.cost, call.hold_id, None, *only))
+        record, only, cost = call.record, _NO_ATTEMPT, 0
+        for *_, (nano,) in call.attempts:
+            cost += nano
+        if _is_one_row(call.attempts):
+            channel_id, credential_id, started_at, _, _, _, duration_ms, _ = call.attempts[0]
+            only = channel_id, credential_id, started_at, duration_ms
         else:
-            rows.append((*call.row, usage, call.charge, call.loss, call.cost, call.hold_id, reference, *only))
+            apart.extend((record[0], number, *rest, nano) for number, (*rest, (nano,)) in enumerate(call.attempts, 1))
+        usage = encode([{"sku": sku, "unit": unit, "quantity": count} for sku, unit, count, _ in record[_USAGE]])
+        said = (*record[:_FLAG], +record[_FLAG], +record[_FLAG + 1], *record[_FLAG + 2 : _USAGE], usage.decode())
+        if call.hold_id in lost:
+            rows.append((*said, 0, call.charge + call.loss, cost, call.hold_id, None, *only))
+        else:
+            rows.append((*said, call.charge, call.loss, cost, call.hold_id, reference, *only))
     tx.load("requests", _REQUEST_COLUMNS, rows)
     tx.load("attempts_apart", _ATTEMPT_COLUMNS, apart)
 
 
-def _only_attempt(call: Journaled) -> tuple[Any, ...]:
-    """Return what the view ``attempts`` cannot know of the attempt of a call that worked at once."""
-    if len(call.attempts) == 1:
-        channel_id, credential_id, fault, http_status, cost, started_at, duration_ms, detail = call.attempts[0]
-        if fault is None and http_status == HTTP_OK and cost == call.cost and detail is None:
-            return channel_id, credential_id, started_at, duration_ms
-    return _NO_ATTEMPT
+def _is_one_row(attempts: Sequence[Sequence[Any]]) -> bool:
+    """Whether the view ``attempts`` says of a single attempt what there is to say beside the row of its call."""
+    if len(attempts) != 1:
+        return False
+    _, _, _, fault, http_status, detail, _, _ = attempts[0]
+    return fault is None and http_status == HTTP_OK and detail is None
 
 
 def begin_journal(tx: Transaction, node_id: str) -> Place:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from yiapi.dispatch.models import AttemptFailed, Kind
+from yiapi.dispatch.models import AttemptFailed
 from yiapi.errors import (
     NoChannelAvailable,
     RateLimited,
@@ -17,7 +17,7 @@ from yiapi.errors import (
     VendorRefusal,
     VendorWords,
 )
-from yiapi.providers.contract import Fault
+from yiapi.providers.contract import Fault, Kind
 
 Effect = Literal["failure", "neutral", "cool", "disable"]
 """failure counts against the channel's circuit; cool leaves it alone for a while; disable takes the credential out."""

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from yiapi.calls import Attempt
 from yiapi.channels import Channel, Channels, Credential, Health, Outcome, RetryBudget, pick_credential
-from yiapi.clock import Clock
+from yiapi.clock import Clock, whole_ms
 from yiapi.dispatch.faults import POLICIES, error_for, may_try_again
 from yiapi.dispatch.models import AttemptFailed, Begun, Errand, Won
 from yiapi.errors import NoChannelAvailable, RateLimited, StationError, UpstreamTimeout
@@ -195,7 +195,7 @@ class Dispatcher:
         noted.duration_ms = self._since(began)
 
     def _since(self, began: float) -> int:
-        return round((self._clock.monotonic() - began) * 1000)
+        return whole_ms(self._clock.monotonic() - began)
 
     async def _punish(self, channel: Channel, credential: Credential, error: AttemptFailed) -> None:
         effect = POLICIES[error.fault].effect

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Generic, Literal, TypeVar
-
-import msgspec
+from typing import Generic, TypeVar
 
 from yiapi.calls import Attempt
 from yiapi.channels import Channel, Credential
 from yiapi.errors import VendorWords
-from yiapi.providers.contract import Fault, FaultShape, Operation, Provider
+from yiapi.providers.contract import Fault, FaultShape, Kind, Operation, Provider
 
 T = TypeVar("T")
-
-Kind = Literal["chat", "making", "submission"]
-"""What may be repeated: a chat after a time-out too, a picture in the making not, a task by refusal only."""
 
 
 class AttemptFailed(Exception):
@@ -45,27 +40,44 @@ class AttemptFailed(Exception):
         self.may_repeat = may_repeat
 
 
-class Errand(msgspec.Struct, kw_only=True, eq=False, gc=False):
-    """One call on its way through the channels."""
+class Errand:
+    """One call on its way through the channels.
 
-    provider: Provider
-    operation: Operation
-    mode: str
-    price_group: str
-    model: str
-    request_id: str
-    kind: Kind
-    deadline_at: float
-    """By the monotonic clock; no attempt goes beyond it."""
-    attempts: list[Attempt] = msgspec.field(default_factory=list)
-    only_channel: str | None = None
-    """Follow-up calls of a task go to the channel that made it."""
-    only_credential: str | None = None
-    """And show the credential that made it, while the channel has it."""
-    fits: Callable[[Channel], bool] | None = None
-    """Whether a channel may serve this call at all."""
-    load: Mapping[str, int] | None = None
-    """How many tasks each channel has: among those of one priority the one with the fewest is tried first."""
+    ``deadline_at`` is by the monotonic clock; no attempt goes beyond it. Follow-up calls of a task go to the channel
+    that made it (``only_channel``), with the credential that made it while the channel has that. ``fits`` says whether
+    a channel may serve the call at all. With ``load``, how many tasks each channel has, the one with the fewest is
+    tried first among those of one priority.
+    """
+
+    def __init__(
+        self,
+        *,
+        provider: Provider,
+        operation: Operation,
+        mode: str,
+        price_group: str,
+        model: str,
+        request_id: str,
+        kind: Kind,
+        deadline_at: float,
+        only_channel: str | None = None,
+        only_credential: str | None = None,
+        fits: Callable[[Channel], bool] | None = None,
+        load: Mapping[str, int] | None = None,
+    ) -> None:
+        self.provider = provider
+        self.operation = operation
+        self.mode = mode
+        self.price_group = price_group
+        self.model = model
+        self.request_id = request_id
+        self.kind: Kind = kind
+        self.deadline_at = deadline_at
+        self.attempts: list[Attempt] = []
+        self.only_channel = only_channel
+        self.only_credential = only_credential
+        self.fits = fits
+        self.load = load
 
     @property
     def faults(self) -> FaultShape:
@@ -73,22 +85,28 @@ class Errand(msgspec.Struct, kw_only=True, eq=False, gc=False):
         return self.operation.faults or self.provider.faults
 
 
-class Begun(msgspec.Struct, frozen=True, eq=False, gc=False):
+class Begun:
     """An attempt that was begun. ``began`` is by the monotonic clock."""
 
-    channel: Channel
-    credential: Credential
-    attempt: Attempt
-    began: float
+    __slots__ = ("attempt", "began", "channel", "credential")
+
+    def __init__(self, channel: Channel, credential: Credential, attempt: Attempt, began: float) -> None:
+        self.channel = channel
+        self.credential = credential
+        self.attempt = attempt
+        self.began = began
 
 
-class Won(msgspec.Struct, Generic[T], eq=False, gc=False):
+class Won(Generic[T]):
     """The attempt that worked; a stream keeps its channel until it ends."""
 
-    value: T
-    channel: Channel
-    credential: Credential
-    attempt: Attempt
+    __slots__ = ("attempt", "channel", "credential", "value")
+
+    def __init__(self, value: T, channel: Channel, credential: Credential, attempt: Attempt) -> None:
+        self.value = value
+        self.channel = channel
+        self.credential = credential
+        self.attempt = attempt
 
 
 Headers = Mapping[bytes, bytes]

@@ -88,7 +88,7 @@ class PriceBook:
                 raise InvalidRequest("a quantity is negative")
             sell += row.sell * quantity
             cost += row.cost * quantity
-        return _movable(-(-sell * multiplier // _SCALE)), _movable(-(-cost // PER_PRICE))
+        return _movable(_multiplied(sell, multiplier)), _movable(-(-cost // PER_PRICE))
 
     def at_most(self, provider: str, usage: Sequence[Usage], multiplier: int) -> Money:
         """Return the amount of a quote, without its parts."""
@@ -101,7 +101,7 @@ class PriceBook:
             if quantity < 0:
                 raise InvalidRequest("a quantity is negative")
             total += sell * quantity
-        return _movable(-(-total * multiplier // _SCALE))
+        return _movable(_multiplied(total, multiplier))
 
     def _bound(self, provider: str, used: Usage) -> tuple[int, int | None]:
         """Return the dearest price that the usage can have, and the most of it that one call can use."""
@@ -182,6 +182,12 @@ def _model_of(row: PriceRow) -> str:
 
 def _closeness(row: PriceRow) -> tuple[bool, int]:
     return not is_pattern(row.sku), literals(row.sku)
+
+
+def _multiplied(amount: int, multiplier: int) -> int:
+    if multiplier == MULTIPLIER_ONE:  # as for most callers; what is multiplied is too long for one step of arithmetic
+        return -(-amount // PER_PRICE)
+    return -(-amount * multiplier // _SCALE)
 
 
 def _rounded_up(amount: int, scale: int) -> int:

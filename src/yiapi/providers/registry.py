@@ -5,61 +5,45 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
 from types import MappingProxyType
-from typing import Literal
 
 import yiapi.providers
-from yiapi.providers.contract import Mode, Operation, Provider
+from yiapi.providers.contract import Kind, Mode, Operation, Provider
 
 _OURS = frozenset({"contract", "registry", "paths"})
 
 
-@dataclass(frozen=True)
 class Served:
-    """An operation as the station serves it."""
+    """An operation as the station serves it, with what is asked of it at every call worked out beforehand.
 
-    provider: Provider
-    operation: Operation
+    ``name`` is that of the catalogue (``kling.text2video``); ``passed_headers`` are the vendor's headers that callers
+    get, as they come; ``places`` is every path where it is served, the canonical one first, and what each says by
+    itself.
+    """
 
-    @cached_property
-    def name(self) -> str:
-        """Return the name of the catalogue: ``kling.text2video``."""
-        return f"{self.provider.slug}.{self.operation.name}"
+    __slots__ = ("kind", "mode", "name", "operation", "passed_headers", "path", "places", "provider")
 
-    @cached_property
-    def mode(self) -> Mode:
-        """Return how the operation answers."""
-        return self.operation.mode
+    def __init__(self, provider: Provider, operation: Operation) -> None:
+        self.provider = provider
+        self.operation = operation
+        self.name: str = f"{provider.slug}.{operation.name}"
+        self.mode: Mode = operation.mode
+        self.kind: Kind = _kind_of(operation)
+        self.passed_headers: frozenset[bytes] = frozenset(name.encode() for name in provider.passed_headers)
+        self.path: str = provider.mount + operation.path
+        others = {mount + operation.path: says for mount, says in provider.mounts.items()}
+        self.places: Mapping[str, Mapping[str, str]] = {path: {} for path in (self.path, *operation.aliases)} | others
 
-    @cached_property
-    def kind(self) -> Literal["chat", "making", "submission"]:
-        """Return what may be repeated of it: a chat after a time-out too, a picture not, a task by refusal only."""
-        if self.operation.task is not None:
-            return "submission"
-        return "chat" if self.operation.may_repeat_after_timeout else "making"
-
-    @cached_property
-    def passed_headers(self) -> frozenset[bytes]:
-        """Return the vendor's headers that callers get, as they come."""
-        return frozenset(name.encode() for name in self.provider.passed_headers)
-
-    @cached_property
-    def path(self) -> str:
-        """Return the canonical path."""
-        return self.provider.mount + self.operation.path
-
-    @cached_property
-    def places(self) -> Mapping[str, Mapping[str, str]]:
-        """Return every path where it is served, the canonical one first, and what each says by itself."""
-        others = {mount + self.operation.path: says for mount, says in self.provider.mounts.items()}
-        return {path: {} for path in (self.path, *self.operation.aliases)} | others
-
-    @cached_property
+    @property
     def paths(self) -> tuple[str, ...]:
         """Return the canonical path and its aliases."""
         return tuple(self.places)
+
+
+def _kind_of(operation: Operation) -> Kind:
+    if operation.task is not None:
+        return "submission"
+    return "chat" if operation.may_repeat_after_timeout else "making"
 
 
 class Registry:

@@ -11,6 +11,7 @@ import msgspec
 
 from yiapi.apikeys import Account, Key, Slot
 from yiapi.calls import Claim, Draw, Record, Replay
+from yiapi.clock import whole_ms
 from yiapi.dispatch import Errand
 from yiapi.edge import HeaderPairs, Inbound, lines_of
 from yiapi.errors import StationError
@@ -101,7 +102,7 @@ class Call:
             multiplier=self.terms.multiplier,
             created_at_ms=self.created_at_ms,
             client_request_id=self.client_request_id,
-            duration_ms=round((now - self.began) * 1000),
+            duration_ms=whole_ms(now - self.began),
         )
 
     # The answer

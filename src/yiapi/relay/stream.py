@@ -13,6 +13,7 @@ import msgspec
 
 from yiapi.calls import Ending, Finished, Replay
 from yiapi.channels import Channel, Credential
+from yiapi.clock import whole_ms
 from yiapi.dispatch import AttemptFailed, Begun, Won, malformed, refused_inside
 from yiapi.errors import ClientClosed, StationError, UpstreamFailed, UpstreamTimeout
 from yiapi.money import money_text
@@ -182,7 +183,7 @@ def ended(station: Station, call: Call, won: Won[Opened], failure: StationError 
     usage, is_estimated = used(call, opened.tap)
     record = call.record(station.clock.monotonic())
     record.usage, record.is_estimated = usage, is_estimated
-    record.first_byte_ms = round(opened.response.first_byte_s * 1000)
+    record.first_byte_ms = whole_ms(opened.response.first_byte_s)
     if failure is not None:
         record.status, record.is_partial = "failed", True
         record.http_status = failure.status if isinstance(failure, ClientClosed) else 200

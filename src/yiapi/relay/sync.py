@@ -11,6 +11,7 @@ import msgspec
 from yiapi.assets import KeepFailed, KeptFile, Source
 from yiapi.calls import Ending, Finished, Replay
 from yiapi.channels import Channel, Credential
+from yiapi.clock import whole_ms
 from yiapi.db import Transaction
 from yiapi.dispatch import AttemptFailed, Begun, Won, malformed, refused_inside
 from yiapi.edge import HeaderPairs
@@ -204,7 +205,7 @@ def success(
     won.attempt.http_status = 200
     record = call.record(station.clock.monotonic())
     record.usage, record.is_estimated = usage, is_estimated
-    record.first_byte_ms = round(won.value.first_byte_s * 1000)
+    record.first_byte_ms = whole_ms(won.value.first_byte_s)
     gone = call.has_left and call.claim is None
     if gone:
         record.status, record.http_status, record.error_code, record.usage = "failed", 499, ClientClosed.code, ()

@@ -227,7 +227,7 @@ def test_a_process_has_the_same_name_at_every_start_and_another_one_elsewhere(tm
 
 async def test_the_settler_as_a_process_settles_the_rest_when_its_gateway_is_gone(station, tmp_path):
     from yiapi.calls import Journal, SettlerProcess
-    from yiapi.calls.framing import call_frame
+    from yiapi.calls.service import frame_of
 
     await station.fund(FUNDS)
     node = await station.node(settles=False, tends=False)
@@ -239,7 +239,7 @@ async def test_the_settler_as_a_process_settles_the_rest_when_its_gateway_is_gon
     from .conftest import ending_of
 
     for draw in draws:
-        journal.append(call_frame(ending_of(draw, 40), draw, 40, 0))
+        journal.append(frame_of(ending_of(draw, 40), draw.allowance, 40, 0))
     await asyncio.to_thread(settler.end)
 
     assert len(await station.rows(REQUESTS)) == 20

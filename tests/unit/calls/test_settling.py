@@ -171,7 +171,7 @@ async def test_a_frame_that_no_database_takes_is_set_aside_and_its_neighbours_ar
     assert len(await station.rows(REQUESTS)) == 39
     assert sum(posting["amount"] for posting in await station.rows(POSTINGS)) == 39 * 100
     [kept] = (station.folder / "refused").iterdir()
-    assert frames.decode(kept.read_bytes()).row[0] == "req_11"
+    assert frames.decode(kept.read_bytes()).record[0] == "req_11"
 
 
 @pytest.mark.parametrize("text", ["a\0b", "half \ud83d", "long" * 40_000], ids=["NUL", "surrogate", "long"])

@@ -15,8 +15,8 @@ from hypothesis.stateful import initialize, invariant, precondition, rule, run_s
 
 from yiapi.calls import Attempt, Draw, Ending, Node, Record, frames
 from yiapi.calls.frames import Answered, Ended, Returned, Spare
-from yiapi.calls.framing import call_frame
 from yiapi.calls.purse import Purses
+from yiapi.calls.service import frame_of
 from yiapi.calls.settling import write_frames
 from yiapi.clock import ManualClock
 from yiapi.db import DuplicateRow
@@ -188,7 +188,7 @@ class Station(Ledger):
         charge, loss = member.purses.end(draw, price or 0)
         assert charge + loss == (price or 0)
         assert charge <= draw.amount + before
-        member.journal.append(call_frame(self.ending(draw, price), draw, charge, loss))
+        member.journal.append(frame_of(self.ending(draw, price), draw.allowance, charge, loss))
         member.purses.ended(draw.allowance)
 
     def ending(self, draw: Draw, price: int | None) -> Ending:

@@ -8,7 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from yiapi.providers.contract import Seen, Unit
-from yiapi.providers.openai import Chat, ChatTap, Completion, text_of
+from yiapi.providers.openai.chat import Chat, Completion
+from yiapi.providers.openai.counting import ChatTap, text_of
 
 AROUND = {
     "OpenAI": b'{"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"m","service_tier":"default",'

@@ -9,7 +9,7 @@ import pytest
 
 import build
 import compiled
-from build import CannotBuild
+from build import CannotBuild, fix_constants
 
 EDITED = "src/yiapi/clock.py"
 
@@ -154,3 +154,25 @@ def test_a_listed_module_that_does_not_exist_is_refused(root):
 
     with pytest.raises(CannotBuild, match="clock"):
         build.build(root, nothing)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("SIZE = 2 * 1024", "SIZE: Final = 2 * 1024"),
+        ("_WORD = b'x'  # why", "_WORD: Final = b'x'  # why"),
+        ("_FRAME = Struct('<II')", "_FRAME: Final = Struct('<II')"),
+        ("T = TypeVar('T')", "T = TypeVar('T')"),  # names of types are none
+        ("JSON = Any", "JSON = Any"),
+        ("Pair = tuple[int, int]", "Pair = tuple[int, int]"),
+        ("PAIRS = [(1, 2)]", "PAIRS = [(1, 2)]"),
+        ("LIMIT: int = 3", "LIMIT: int = 3"),
+        ("def f():\n    SIZE = 1", "def f():\n    SIZE = 1"),
+    ],
+)
+def test_constants_are_fixed_where_they_are_plain_values(line, expected):
+    text = f'"""What it is."""\n\nfrom __future__ import annotations\n\n{line}\n'
+
+    fixed = fix_constants(text)
+
+    assert fixed == text.replace("annotations\n", "annotations\nfrom typing import Final\n", 1).replace(line, expected)

@@ -16,7 +16,7 @@ from yiapi.errors import ApiKeyMissing, FieldMissing, InvalidRequest, StationErr
 from yiapi.providers.contract.answers import AnswerShape, Seen, StreamShape, Tap
 from yiapi.providers.contract.auth import Auth, Bearer, HeaderKey, JwtHS256
 from yiapi.providers.contract.bodies import REMOVED, FilePart, edit
-from yiapi.providers.contract.declaration import Ids, Mode, Operation, Provider, Title
+from yiapi.providers.contract.declaration import Ids, Kind, Mode, Operation, Provider, Title
 from yiapi.providers.contract.faults import Envelope, Fault, FaultShape, fault_of_status
 from yiapi.providers.contract.flow import Call, Outcome, Reply
 from yiapi.providers.contract.followups import Earlier, Outgoing, Parent
@@ -48,6 +48,7 @@ __all__ = [
     "Ids",
     "InvalidRequest",
     "JwtHS256",
+    "Kind",
     "Mode",
     "NumberText",
     "Operation",

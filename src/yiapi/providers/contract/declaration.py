@@ -26,6 +26,10 @@ class Mode(StrEnum):
     QUERY = "query"
 
 
+Kind = Literal["chat", "making", "submission"]
+"""What may be repeated: a chat after a time-out too, a picture in the making not, a task by refusal only."""
+
+
 @dataclass(frozen=True, slots=True)
 class Title:
     """A name for people, in both languages."""

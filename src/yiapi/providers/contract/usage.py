@@ -34,7 +34,7 @@ class Unit(StrEnum):
         return Unit.TOKEN_IN if self is Unit.TOKEN_IN_CACHED else self
 
 
-class Usage(msgspec.Struct, frozen=True, gc=False):
+class Usage(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What was consumed; never money. ``sku`` is the model, or ``model:variant`` where the price depends on more."""
 
     sku: str
