@@ -137,7 +137,7 @@ async def test_f090_a_failure_is_listed_and_tried_again(world, receiver, act, st
     await deliver(world)
 
     [failed] = await deliveries(world)
-    assert (failed["status"], [one["status"] for one in failed["attempts"]]) == ("pending", [status])
+    assert (failed["status"], [one["status"] for one in failed["attempts"]]) == ("pending", [status]), failed
     assert len(receiver.got) == 1  # a redirect is not followed
     await world.app.database.write(lambda tx: tx.run(DUE_NOW))
     await deliver(world)
@@ -175,7 +175,8 @@ async def test_f090_410_switches_the_endpoint_off(world, receiver):
 
     found = (await world.client.get(f"/v1/webhook_endpoints/{made['id']}")).json()
     assert (found["enabled"], found["disabled_reason"]) == (False, "gone")
-    assert [(one["status"], one["dead_reason"]) for one in await deliveries(world)] == [("dead", "gone")]
+    listed = await deliveries(world)
+    assert [(one["status"], one["dead_reason"]) for one in listed] == [("dead", "gone")], listed
 
 
 async def test_f091_a_name_that_leads_inside_by_now_is_called_no_more(world, receiver, names):

@@ -13,7 +13,7 @@ import traceback
 from pathlib import Path
 
 PLAN = Path(os.environ.get("CRASH_PLAN", "/nonexistent"))
-CALL = b"\x9a\xa1c"  # how the frame of a call begins
+CALL = b"\x98\xa1c"  # how the frame of a call begins
 
 
 def process_of(arguments: list[str]) -> str:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from yiapi.providers.contract import Seen, Unit
 from yiapi.providers.openai.chat import Chat, Completion
 from yiapi.providers.openai.counting import ChatTap, text_of
+from yiapi.providers.openai.counting import used as lines_of
 
 AROUND = {
     "OpenAI": b'{"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"m","service_tier":"default",'
@@ -256,7 +257,7 @@ def whole(events):
         )
         hides = chunk.usage is not None and not choices
         seen.append(Seen.HIDE if hides else Seen.CONTENT if has_content else Seen.PASS)
-    return "".join(texts), used and used.lines("m"), seen
+    return "".join(texts), used and lines_of(used, "m"), seen
 
 
 @given(st.lists(EVENTS.map(lambda written: written[0]) | SLOW_EVENTS | OTHER_EVENTS, max_size=12))
