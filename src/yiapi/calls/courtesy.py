@@ -13,6 +13,8 @@ GROUP = Path("/proc/self/autogroup")
 NICE = 5
 LATE_S = 0.05
 """What a batch may take when the machine is busy; a quiet one takes five milliseconds at full load."""
+LATE_BATCHES = 3
+"""In a row; a single one was a moment of the disk or of the machine, which no place in the row would have changed."""
 HURRY_S = 1.0
 """For so long it is an equal after it was late, and for twice as long each time that this was not enough."""
 HURRY_S_MAX = 64.0
@@ -23,6 +25,7 @@ class Courtesy:
 
     def __init__(self, group: Path = GROUP) -> None:
         self._group = group
+        self._late = 0
         self._hurry_s = HURRY_S
         self._hurries_until = 0.0
         self._is_behind = False
@@ -30,7 +33,8 @@ class Courtesy:
 
     def note(self, late_s: float, now: float) -> None:
         """Hear how long after its time a batch was written; both times are of the monotonic clock."""
-        if late_s > LATE_S and now >= self._hurries_until:
+        self._late = self._late + 1 if late_s > LATE_S else 0
+        if self._late >= LATE_BATCHES and now >= self._hurries_until:
             was_short = now - self._hurries_until < self._hurry_s
             self._hurry_s = min(2 * self._hurry_s, HURRY_S_MAX) if was_short else HURRY_S
             self._hurries_until = now + self._hurry_s

@@ -4,12 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from yiapi.calls.courtesy import HURRY_S, HURRY_S_MAX, LATE_S, NICE, Courtesy
+from yiapi.calls.courtesy import HURRY_S, HURRY_S_MAX, LATE_BATCHES, LATE_S, NICE, Courtesy
 
 
 @pytest.fixture
 def group(tmp_path):
     return tmp_path / "autogroup"
+
+
+def be_late(courtesy, now):
+    for _ in range(LATE_BATCHES):
+        courtesy.note(LATE_S * 1.01, now)
 
 
 def test_it_begins_behind_the_others(group):
@@ -28,17 +33,26 @@ def test_one_that_keeps_up_stays_behind(group):
     assert not group.exists()
 
 
-def test_one_that_is_late_is_an_equal_at_once(group):
+def test_one_that_is_late_several_times_is_an_equal(group):
     courtesy = Courtesy(group)
 
-    courtesy.note(LATE_S * 1.01, 100.0)
+    be_late(courtesy, 100.0)
 
     assert group.read_text() == "0"
 
 
+def test_single_late_batches_change_nothing(group):
+    courtesy = Courtesy(group)
+
+    for now in range(100):
+        courtesy.note(1.0 if now % LATE_BATCHES else 0.0, float(now))
+
+    assert group.read_text() == str(NICE)
+
+
 def test_it_goes_behind_again_after_a_while(group):
     courtesy = Courtesy(group)
-    courtesy.note(1.0, 100.0)
+    be_late(courtesy, 100.0)
 
     courtesy.note(0.0, 100.0 + HURRY_S - 0.1)
     before = group.read_text()
@@ -52,7 +66,10 @@ def test_one_that_is_late_whenever_it_goes_behind_does_so_ever_more_seldom(group
 
     while now < 1100.0:
         is_behind = group.read_text() == str(NICE)
-        courtesy.note(0.1 if is_behind else 0.0, now)
+        if is_behind:
+            be_late(courtesy, now)
+        else:
+            courtesy.note(0.0, now)
         changes += [now] if (group.read_text() == str(NICE)) != is_behind else []
         now += 0.25
 
@@ -64,10 +81,11 @@ def test_one_that_is_late_whenever_it_goes_behind_does_so_ever_more_seldom(group
 def test_a_moment_long_after_the_last_one_is_as_the_first(group):
     courtesy = Courtesy(group)
     for now in (100.0, 101.0, 103.0, 107.0):
-        courtesy.note(0.1, now)
+        be_late(courtesy, now)
+        courtesy.note(0.0, now)
 
     courtesy.note(0.0, 200.0)
-    courtesy.note(0.1, 300.0)
+    be_late(courtesy, 300.0)
     courtesy.note(0.0, 300.0 + HURRY_S)
 
     assert group.read_text() == str(NICE)
@@ -76,7 +94,7 @@ def test_a_moment_long_after_the_last_one_is_as_the_first(group):
 def test_where_there_are_no_groups_nothing_happens(tmp_path):
     courtesy = Courtesy(tmp_path / "nowhere" / "autogroup")
 
-    courtesy.note(1.0, 100.0)
+    be_late(courtesy, 100.0)
     courtesy.note(0.0, 200.0)
 
     assert not (tmp_path / "nowhere").exists()
@@ -99,9 +117,9 @@ def test_a_change_that_came_too_soon_is_made_the_next_time(tmp_path, late_s, nic
     group.is_busy = late_s == 0.0
     courtesy = Courtesy(group)
     group.is_busy = True
-    courtesy.note(late_s, 100.0)
+    be_late(courtesy, 100.0) if late_s else courtesy.note(0.0, 100.0)
     group.is_busy = False
 
-    courtesy.note(late_s, 100.1)
+    courtesy.note(0.0, 100.1)
 
     assert group.read_text() == nice
