@@ -125,18 +125,16 @@ def forget_interrupted(tx: Transaction, request_id: str) -> None:
 JOURNAL_ENDED = 2**53
 """The segment where a journal is that has ended: behind all others."""
 
-RECORD_COLUMNS = (
-    "id", "account_id", "mode", "key_id", "operation", "provider", "model", "status", "http_status", "is_estimated",
-    "is_partial", "price_version", "multiplier", "client_request_id", "error_code", "error_message", "created_at",
-    "duration_ms", "first_byte_ms",
-)  # fmt: skip
-"""The fields of ``Record`` as they lie in the journal, but for usage and task, which come behind them."""
+
+def _columns(row: type[Record | Attempt]) -> tuple[str, ...]:
+    """Name the columns for the fields of a row, in the order in which they lie in the journal."""
+    return tuple(name.replace("_at_ms", "_at") for name in row.__struct_fields__)
+
+
+ATTEMPT_COLUMNS = _columns(Attempt)
+_USAGE = _columns(Record).index("usage")
+RECORD_COLUMNS = _columns(Record)[:_USAGE]  # usage, and what a call that is settled here never has, come behind them
 _FLAG = RECORD_COLUMNS.index("is_estimated")
-_USAGE = len(RECORD_COLUMNS)
-ATTEMPT_COLUMNS = (
-    "channel_id", "credential_id", "started_at", "fault", "http_status", "detail", "duration_ms", "cost",
-)  # fmt: skip
-"""The fields of ``Attempt`` as they lie in the journal."""
 _ONLY_ATTEMPT_COLUMNS = ("channel_id", "credential_id", "tried_at", "tried_ms")
 _REQUEST_COLUMNS = (*RECORD_COLUMNS, "usage", "charge", "loss", "cost", "hold_id", "settled_by", *_ONLY_ATTEMPT_COLUMNS)
 _NO_ATTEMPT = (None,) * len(_ONLY_ATTEMPT_COLUMNS)
