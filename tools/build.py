@@ -6,7 +6,6 @@
 
 import ast
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from bind import bound, imported
 from compiled import BUILDS, ROOT, SOURCES, builds, copy_of, fits
 
 # What runs for each call, as far as mypyc keeps its meaning; see docs/decisions/0010-compiled.md.
@@ -35,6 +35,7 @@ COMPILED = (
     "channels/snapshot",
     "clock",
     "cork",
+    "decimals",
     "dispatch/exchange",
     "dispatch/loop",
     "dispatch/models",
@@ -91,7 +92,6 @@ BROKEN_FILE = "bytes_ops.c"
 # The types are checked by "./station check"; here, what the project says about them must not be found by chance.
 MYPY = ("--config-file=", "--ignore-missing-imports")
 TYPES_READ = frozenset({"Struct", "Request", "BaseModel"})
-CONSTANT = re.compile("_?[A-Z][A-Z0-9]*(_[A-Z0-9]+)*")
 KEPT = 2  # this copy and the one before, from which a station may still run
 
 
@@ -165,25 +165,25 @@ def left_out(node: ast.ClassDef) -> Iterator[str]:
                 yield ast.unparse(line.target)
 
 
-def fix_constants(text: str) -> str:
-    """Say of a module's constants that they are: then what is compiled has their values and looks nothing up."""
-    lines = text.splitlines(keepends=True)
-    body = ast.parse(text).body
-    for node in body:
-        match node:
-            case ast.Assign(targets=[ast.Name(id=name)], value=value) if CONSTANT.fullmatch(name) and is_plain(value):
-                line = lines[node.lineno - 1]
-                lines[node.lineno - 1] = f"{name}: Final{line[len(name) :]}"
-    after = next((node for node in body if isinstance(node, ast.ImportFrom) and node.module == "__future__"), body[0])
-    lines.insert(after.end_lineno or 0, "from typing import Final\n")
-    return "".join(lines)
+def direct(folder: Path) -> Callable[[str, str], bool]:
+    """Return whether a name of a module, wherever that has it from, is a module or compiled with the others."""
+    compiled = {_module(path, folder) for path in modules(folder)}
+
+    def is_direct(module: str, name: str) -> bool:
+        place = folder.joinpath(*module.split("."))
+        path = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+        if not path.is_file():  # of another package
+            return False
+        if (place / name).is_dir() or (place / f"{name}.py").is_file():
+            return True
+        origin = dict(imported(ast.parse(path.read_text()))).get(name)
+        return module in compiled if origin is None else is_direct(*origin)
+
+    return is_direct
 
 
-def is_plain(value: ast.expr) -> bool:
-    """Whether a value is one: not a name of a type, nor made of several."""
-    if isinstance(value, ast.Call):
-        return not (isinstance(value.func, ast.Name) and value.func.id in {"TypeVar", "ParamSpec"})
-    return isinstance(value, ast.Constant | ast.BinOp | ast.UnaryOp | ast.Attribute)
+def _module(path: Path, folder: Path) -> str:
+    return ".".join(path.relative_to(folder).with_suffix("").parts)
 
 
 def compile_modules(folder: Path) -> None:
@@ -191,8 +191,10 @@ def compile_modules(folder: Path) -> None:
     if lacking := needed():
         raise CannotBuild(f"there is no {' and no '.join(lacking)} (Debian: apt install gcc python3-dev)")
     found = modules(folder)
-    for path in found:
-        path.write_text(fix_constants(path.read_text()))
+    is_direct = direct(folder)
+    texts = {path: bound(path.read_text(), is_direct) for path in found}
+    for path, text in texts.items():
+        path.write_text(text)
     paths = [path.relative_to(folder).as_posix() for path in found]
     scratch = folder.parent
     mend(scratch / "mended")

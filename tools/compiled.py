@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 BUILDS = ".build"
 SOURCES = "src/yiapi"
-RECIPE = ("requirements/dev.txt", "requirements/run.txt", "tools/build.py")
+RECIPE = ("requirements/dev.txt", "requirements/run.txt", "tools/bind.py", "tools/build.py")
 
 
 def main() -> None:

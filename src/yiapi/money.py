@@ -10,7 +10,8 @@ import re
 
 import msgspec
 
-NANO_PER_USD = 1_000_000_000
+from yiapi.decimals import NANO_PER_USD, money_text
+
 SINGLE_AMOUNT_MAX = 10**15
 """The largest single movement, in nano-dollars: a million dollars. What is above is a refusal, never a wrap."""
 
@@ -62,11 +63,12 @@ class Money(msgspec.Struct, frozen=True, order=True, array_like=True, gc=False):
 
 ZERO = Money(0)
 
-
-def money_text(nano: int) -> str:
-    """Write nano-dollars as a decimal string without trailing zeros: ``42_000_000`` is ``"0.042"``."""
-    if nano < 0:
-        return "-" + money_text(-nano)
-    digits = str(nano).zfill(10)
-    places = digits[-9:].rstrip("0")
-    return f"{digits[:-9]}.{places}" if places else digits[:-9]
+__all__ = [
+    "CURRENCY",
+    "NANO_PER_USD",
+    "SINGLE_AMOUNT_MAX",
+    "ZERO",
+    "AmountOutOfRange",
+    "Money",
+    "money_text",
+]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import signal
 import socket
 
 from yiapi.api import api_app, envelope
 from yiapi.app import App, open_app, repeat, tend
 from yiapi.calls import node_name
+from yiapi.collector import calm_collector
 from yiapi.edge import AsgiBridge, Edge, EdgeLimits
 from yiapi.logs import flush_logs, get_logger
 from yiapi.relay import Relay, Watch
@@ -41,7 +41,7 @@ async def serve_gateway(settings: Settings, *, number: int, listener: socket.soc
         edge, watch = edge_of(app)
         app.start(watch.run())
         app.start(_count(app, watch))
-        _calm_collector()
+        calm_collector()
         await edge.listen(listener)
         await stop
         await _drain(app, watch, edge)
@@ -53,13 +53,6 @@ async def _count(app: App, watch: Watch) -> None:
     while True:
         await asyncio.sleep(COUNT_S)
         app.station.metrics.flush(len(watch.calls))
-
-
-def _calm_collector() -> None:
-    """Let the garbage collector leave alone what lives as long as the process, and look at the rest less often."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
 
 
 async def _drain(app: App, watch: Watch, edge: Edge) -> None:
@@ -92,7 +85,7 @@ async def run_worker(settings: Settings, *, name: str) -> None:
     async with open_app(settings, node_name(name, settings.data)) as app:
         await app.recover()
         tend(app)
-        _calm_collector()
+        calm_collector()
         polling = asyncio.create_task(app.poller.run())
         app.start(app.courier.run())
         assets = app.station.assets

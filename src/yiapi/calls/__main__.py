@@ -14,6 +14,7 @@ from pathlib import Path
 from yiapi.calls.beside import DATABASE
 from yiapi.calls.courtesy import Courtesy
 from yiapi.calls.settling import Settler
+from yiapi.collector import calm_collector
 from yiapi.errors import StorageUnavailable
 from yiapi.logs import configure_logs, flush_logs, get_logger
 
@@ -24,6 +25,7 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     options = _options()
     configure_logs(options.log_level)
+    calm_collector()
     settler = Settler(os.environ[DATABASE], options.folder, options.name, options.node)
     settler.run(options.fd, Courtesy())
     try:

@@ -5,8 +5,8 @@ system call is made for it. A power cut may lose the frames of the last moments.
 before anybody counts on them, so a full disk is noticed before a vendor is called and not when the answer is there.
 
 Layout: a segment begins with the end of its frames and a mark that it is closed, because the journal goes on in the
-next one (8 bytes each, little endian). A frame is length and CRC-32 (4 bytes each) and its payload. The end is written
-last: what is below it is whole.
+next one (8 bytes each, little endian). A frame is the length of its payload (4 bytes), its XXH3 (8 bytes), and the
+payload. The end is written last: what is below it is whole.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ from pathlib import Path
 from struct import Struct
 from time import monotonic
 from typing import Any
-from zlib import crc32
+
+from xxhash import xxh3_64_intdigest as checksum_of
 
 from yiapi.logs import get_logger
 
 SEGMENT_BYTES = 2 * 1024 * 1024
 HEAD_BYTES = 16
-FRAME_HEAD_BYTES = 8
+FRAME_HEAD_BYTES = 12
 CLOSED_AT = 8
 FRAME_BYTES = 2048
 """What is kept free for the frame of a call under way; one that is larger takes of the spare room."""
@@ -37,7 +38,7 @@ SPARE_BYTES = 64 * 1024
 QUIET_S = 0.4
 """After so long without a frame the settler may sleep, and is woken."""
 
-_FRAME = Struct("<II")
+_FRAME = Struct("<IQ")
 _NUMBER = Struct("<Q")
 
 log = get_logger()
@@ -86,7 +87,7 @@ class Journal:
             return
         at, mapped = self._at, self._map
         mapped[at + FRAME_HEAD_BYTES : at + size] = payload
-        _FRAME.pack_into(mapped, at, size - FRAME_HEAD_BYTES, crc32(payload))
+        _FRAME.pack_into(mapped, at, size - FRAME_HEAD_BYTES, checksum_of(payload))
         self._at = at + size
         _NUMBER.pack_into(mapped, 0, at + size)
         self._used += size
@@ -207,13 +208,13 @@ class Reader:
                     break
                 self.move(Place(self.place.segment + 1, HEAD_BYTES))
                 continue
-            payload = _payload(mapped, at, min(end, len(mapped)))
-            if payload is None:
+            whole, behind = _frames(mapped, at, min(end, len(mapped)), frames_max - len(frames))
+            if not whole:
                 if frames:
                     break
                 raise Damaged(self.place, min(end, len(mapped)), bytes(mapped[at : min(end, len(mapped))]))
-            frames.append(payload)
-            self.place = Place(self.place.segment, at + FRAME_HEAD_BYTES + len(payload))
+            frames += whole
+            self.place = Place(self.place.segment, behind)
         return frames
 
     def move(self, place: Place) -> None:
@@ -248,15 +249,20 @@ class Damaged(Exception):
         """Where the next frame is, if the length can be believed, else the end of the segment's frames."""
 
 
-def _payload(mapped: mmap.mmap, at: int, end: int) -> bytes | None:
-    """Return a whole frame; None where it is damaged."""
-    if at + FRAME_HEAD_BYTES > end:
-        return None
-    length, checksum = _FRAME.unpack_from(mapped, at)
-    if not length or at + FRAME_HEAD_BYTES + length > end:
-        return None
-    payload = mapped[at + FRAME_HEAD_BYTES : at + FRAME_HEAD_BYTES + length]
-    return payload if crc32(payload) == checksum else None
+def _frames(mapped: mmap.mmap, at: int, end: int, frames_max: int) -> tuple[list[bytes], int]:
+    """Return the payloads of whole frames, and where the one behind them begins, which may be damaged."""
+    frames: list[bytes] = []
+    while len(frames) < frames_max and at + FRAME_HEAD_BYTES <= end:
+        length, checksum = _FRAME.unpack_from(mapped, at)
+        start = at + FRAME_HEAD_BYTES
+        if not length or start + length > end:
+            break
+        payload = mapped[start : start + length]
+        if checksum_of(payload) != checksum:
+            break
+        frames.append(payload)
+        at = start + length
+    return frames, at
 
 
 # Files

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Container, Sequence
+from functools import lru_cache
 from typing import Any, Protocol
 
 import msgspec
@@ -18,8 +19,6 @@ from yiapi.providers.contract import Usage
 SQL = queries("calls")
 CLAIM_KEPT_MS = 24 * 3600 * 1000
 HTTP_OK = 200
-
-_JSON = msgspec.json.Encoder()
 
 
 def usage_text(usage: Sequence[Usage]) -> str:
@@ -157,26 +156,33 @@ def load_calls(tx: Transaction, calls: Sequence[Journaled], reference: str, lost
     What an allowance among the ``lost`` should have paid is our loss, and moved nothing. A call that worked at once is
     one row with its attempt in it; the attempts of others are rows apart.
     """
-    rows: list[tuple[Any, ...]] = []
+    rows: list[list[Any]] = []
     apart: list[tuple[Any, ...]] = []
-    encode = _JSON.encode
     for call in calls:
-        record, only, cost = call.record, _NO_ATTEMPT, 0
-        for *_, (nano,) in call.attempts:
-            cost += nano
-        if _is_one_row(call.attempts):
-            channel_id, credential_id, started_at, _, _, _, duration_ms, _ = call.attempts[0]
+        record, attempts, only, cost = call.record, call.attempts, _NO_ATTEMPT, 0
+        for attempt in attempts:
+            cost += attempt[-1][0]
+        if _is_one_row(attempts):
+            channel_id, credential_id, started_at, _, _, _, duration_ms, _ = attempts[0]
             only = channel_id, credential_id, started_at, duration_ms
         else:
-            apart.extend((record[0], number, *rest, nano) for number, (*rest, (nano,)) in enumerate(call.attempts, 1))
-        usage = encode([{"sku": sku, "unit": unit, "quantity": count} for sku, unit, count, _ in record[_USAGE]])
-        said = (*record[:_FLAG], +record[_FLAG], +record[_FLAG + 1], *record[_FLAG + 2 : _USAGE], usage.decode())
+            apart.extend((record[0], number, *rest, nano) for number, (*rest, (nano,)) in enumerate(attempts, 1))
+        usage = "[" + ",".join([f"{_usage_head(sku, unit)}{count}}}" for sku, unit, count, _ in record[_USAGE]]) + "]"
+        row = record[:_USAGE]
+        row[_FLAG], row[_FLAG + 1] = +row[_FLAG], +row[_FLAG + 1]
         if call.hold_id in lost:
-            rows.append((*said, 0, call.charge + call.loss, cost, call.hold_id, None, *only))
+            row += (usage, 0, call.charge + call.loss, cost, call.hold_id, None, *only)
         else:
-            rows.append((*said, call.charge, call.loss, cost, call.hold_id, reference, *only))
+            row += (usage, call.charge, call.loss, cost, call.hold_id, reference, *only)
+        rows.append(row)
     tx.load("requests", _REQUEST_COLUMNS, rows)
     tx.load("attempts_apart", _ATTEMPT_COLUMNS, apart)
+
+
+@lru_cache(maxsize=1024)
+def _usage_head(sku: str, unit: str) -> str:
+    """Return a line of a usage's JSON up to its quantity."""
+    return msgspec.json.encode({"sku": sku, "unit": unit}).decode()[:-1] + ',"quantity":'
 
 
 def _is_one_row(attempts: Sequence[Sequence[Any]]) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
@@ -35,7 +36,7 @@ class Connection(Protocol):
     def command(self, text: str) -> None: ...
     def execute(self, query: Query, params: Mapping[str, Any]) -> tuple[list[Row], int]: ...
     def execute_many(self, query: Query, rows: Sequence[Mapping[str, Any]]) -> int: ...
-    def load(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None: ...
+    def load(self, table: str, columns: tuple[str, ...], rows: Sequence[Sequence[Any]]) -> None: ...
     def script(self, text: str) -> None: ...
     def take_time(self) -> None: ...
     def close(self) -> None: ...
@@ -104,10 +105,9 @@ class SqliteConnection:
         except sqlite3.Error as error:
             raise _sqlite_fault(error) from error
 
-    def load(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        marks = ", ".join("?" * len(columns))
+    def load(self, table: str, columns: tuple[str, ...], rows: Sequence[Sequence[Any]]) -> None:
         try:
-            self._db.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", rows)  # noqa: S608 - names of ours
+            self._db.executemany(_insertion(table, columns), rows)
         except sqlite3.Error as error:
             raise _sqlite_fault(error) from error
 
@@ -120,6 +120,12 @@ class SqliteConnection:
 
     def close(self) -> None:
         self._db.close()
+
+
+@cache
+def _insertion(table: str, columns: tuple[str, ...]) -> str:
+    marks = ", ".join("?" * len(columns))
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608 - names of ours
 
 
 def _dict_row(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> dict[str, Any]:

@@ -70,7 +70,7 @@ class Transaction:
         """Execute a statement once per row and return how many rows it changed in all."""
         return self._connection.execute_many(query, rows) if rows else 0
 
-    def load(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    def load(self, table: str, columns: tuple[str, ...], rows: Sequence[Sequence[Any]]) -> None:
         """Insert many rows, each with its values in the order of the columns, in the fastest way there is."""
         if rows:
             self._connection.load(table, columns, rows)

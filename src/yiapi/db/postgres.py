@@ -197,7 +197,7 @@ class PostgresConnection:
             self._checked(failed)
         return changed
 
-    def load(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    def load(self, table: str, columns: tuple[str, ...], rows: Sequence[Sequence[Any]]) -> None:
         text = b"\n".join(map(_line, rows))
         connection = self._alive()
         try:

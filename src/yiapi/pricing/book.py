@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from mypy_extensions import i64
+
 from yiapi.errors import InvalidRequest, ModelNotFound
 from yiapi.money import SINGLE_AMOUNT_MAX, AmountOutOfRange, Money
 from yiapi.pricing.models import (
@@ -27,6 +29,9 @@ from yiapi.providers.contract import Unit, Usage
 _SCALE = PER_PRICE * MULTIPLIER_ONE
 _REMEMBERED_MAX = 4096
 """Callers choose model names, so what is remembered of lookups has an end."""
+
+_PRICE_IN_ONE_STEP_MAX = 2**41
+_QUANTITY_IN_ONE_STEP_MAX = 2**20
 
 _Key = tuple[str, str, str]
 
@@ -86,8 +91,8 @@ class PriceBook:
             quantity = used.quantity
             if quantity < 0:
                 raise InvalidRequest("a quantity is negative")
-            sell += row.sell * quantity
-            cost += row.cost * quantity
+            sell += _times(row.sell, quantity)
+            cost += _times(row.cost, quantity)
         return _movable(_multiplied(sell, multiplier)), _movable(-(-cost // PER_PRICE))
 
     def at_most(self, provider: str, usage: Sequence[Usage], multiplier: int) -> Money:
@@ -100,7 +105,7 @@ class PriceBook:
                 quantity = quantity_max * used.choices
             if quantity < 0:
                 raise InvalidRequest("a quantity is negative")
-            total += sell * quantity
+            total += _times(sell, quantity)
         return _movable(_multiplied(total, multiplier))
 
     def _bound(self, provider: str, used: Usage) -> tuple[int, int | None]:
@@ -182,6 +187,13 @@ def _model_of(row: PriceRow) -> str:
 
 def _closeness(row: PriceRow) -> tuple[bool, int]:
     return not is_pattern(row.sku), literals(row.sku)
+
+
+def _times(price: int, quantity: int) -> int:
+    """Multiply; where the product surely has its place in 63 bits, as nearly always, in one step of the processor."""
+    if 0 <= price < _PRICE_IN_ONE_STEP_MAX and 0 <= quantity < _QUANTITY_IN_ONE_STEP_MAX:
+        return i64(price) * i64(quantity)
+    return price * quantity
 
 
 def _multiplied(amount: int, multiplier: int) -> int:

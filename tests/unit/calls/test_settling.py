@@ -6,7 +6,7 @@ import json
 import pytest
 
 from yiapi.calls import frames
-from yiapi.calls.journal import BEGINNING, HEAD_BYTES, segment_path
+from yiapi.calls.journal import BEGINNING, FRAME_HEAD_BYTES, HEAD_BYTES, segment_path
 from yiapi.calls.settling import Settler, write_frames
 from yiapi.calls.store import write_records
 from yiapi.db import Transaction
@@ -191,7 +191,7 @@ async def test_a_damaged_frame_is_set_aside_and_what_follows_is_settled(station,
         await node.call(id=f"req_{number}")
     path = segment_path(station.folder, node.journal.name, node.journal.node_id, 0)
     content = bytearray(path.read_bytes())
-    content[HEAD_BYTES + 8 + 20] ^= 0xFF  # in the payload of the first
+    content[HEAD_BYTES + FRAME_HEAD_BYTES + 20] ^= 0xFF  # in the payload of the first
     with path.open("r+b") as file:
         file.write(content)
 

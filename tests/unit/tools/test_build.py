@@ -9,7 +9,7 @@ import pytest
 
 import build
 import compiled
-from build import CannotBuild, fix_constants
+from build import CannotBuild
 
 EDITED = "src/yiapi/clock.py"
 
@@ -50,7 +50,7 @@ def test_a_build_is_used_for_the_sources_it_was_made_from(root):
     assert (built / EDITED.removeprefix("src/")).read_bytes() == (root / EDITED).read_bytes()
 
 
-@pytest.mark.parametrize("path", [EDITED, "requirements/dev.txt", "tools/build.py"])
+@pytest.mark.parametrize("path", [EDITED, "requirements/dev.txt", "tools/bind.py", "tools/build.py"])
 def test_a_build_is_not_used_after_an_edit(root, path):
     build.build(root, nothing)
 
@@ -157,22 +157,15 @@ def test_a_listed_module_that_does_not_exist_is_refused(root):
 
 
 @pytest.mark.parametrize(
-    ("line", "expected"),
+    ("module", "name", "is_direct"),
     [
-        ("SIZE = 2 * 1024", "SIZE: Final = 2 * 1024"),
-        ("_WORD = b'x'  # why", "_WORD: Final = b'x'  # why"),
-        ("_FRAME = Struct('<II')", "_FRAME: Final = Struct('<II')"),
-        ("T = TypeVar('T')", "T = TypeVar('T')"),  # names of types are none
-        ("JSON = Any", "JSON = Any"),
-        ("Pair = tuple[int, int]", "Pair = tuple[int, int]"),
-        ("PAIRS = [(1, 2)]", "PAIRS = [(1, 2)]"),
-        ("LIMIT: int = 3", "LIMIT: int = 3"),
-        ("def f():\n    SIZE = 1", "def f():\n    SIZE = 1"),
+        ("yiapi.clock", "SystemClock", True),  # compiled
+        ("yiapi.relay", "intake", True),  # a module
+        ("yiapi.dispatch", "Begun", True),  # compiled, and named again by its package
+        ("yiapi.errors", "StationError", False),
+        ("yiapi.providers.contract", "Usage", False),
+        ("zlib", "crc32", False),
     ],
 )
-def test_constants_are_fixed_where_they_are_plain_values(line, expected):
-    text = f'"""What it is."""\n\nfrom __future__ import annotations\n\n{line}\n'
-
-    fixed = fix_constants(text)
-
-    assert fixed == text.replace("annotations\n", "annotations\nfrom typing import Final\n", 1).replace(line, expected)
+def test_compiled_code_knows_modules_and_what_is_compiled_with_it(root, module, name, is_direct):
+    assert build.direct(root / "src")(module, name) is is_direct

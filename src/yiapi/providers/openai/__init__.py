@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from msgspec import Raw
 
 from yiapi.providers.contract import (
     AnswerShape,
@@ -21,19 +20,20 @@ from yiapi.providers.contract import (
     StreamShape,
     Title,
     data_of,
-    edit,
 )
 from yiapi.providers.openai.chat import Chat, Completion
-from yiapi.providers.openai.counting import ChatTap, at_most, counted, prompt, used
-
-
-def with_usage(request: Chat, body: bytes) -> bytes:
-    """Ask for the usage of a stream, which we bill by; what the caller said of streams otherwise stays."""
-    if not request.stream or request.wants_usage:
-        return body
-    options = msgspec.json.decode(body, type=dict[str, Raw]).get("stream_options")
-    asked = edit(b"{}" if options is None or bytes(options) == b"null" else options, {"include_usage": True})
-    return edit(body, {"stream_options": Raw(asked)})
+from yiapi.providers.openai.counting import (
+    ChatTap,
+    at_most,
+    counted,
+    is_empty,
+    is_refusal,
+    prompt,
+    said,
+    used_by,
+    wants_stream,
+    with_usage,
+)
 
 
 def folded(events: Sequence[bytes]) -> Any:
@@ -83,7 +83,7 @@ FAULTS = FaultShape(
         "moderation_blocked": Fault.CONTENT_BLOCKED,
     },
     types={"insufficient_quota": Fault.UPSTREAM_CREDIT},
-    inside=lambda answer: answer.error is not None,
+    inside=is_refusal,
 )
 
 TYPE_BY_STATUS = {402: "insufficient_quota", 403: "permission_error", 429: "rate_limit_error"}
@@ -124,18 +124,16 @@ PROVIDER = Provider(
             encode=with_usage,
             answer=AnswerShape(
                 decode=Completion,
-                usage=lambda request, answer: answer.usage and used(answer.usage, request.model),
-                is_empty=lambda answer: not answer.choices and answer.usage is None,
-                text=lambda answer: "\n".join(
-                    choice.message.text() for choice in answer.choices or () if choice.message
-                ),
+                usage=used_by,
+                is_empty=is_empty,
+                text=said,
             ),
             stream=StreamShape(
                 tap=ChatTap,
                 error_event=lambda body: b"data: " + msgspec.json.encode(body) + b"\n\n",
                 whole=folded,
             ),
-            wants_stream=lambda request: bool(request.stream),
+            wants_stream=wants_stream,
             prompt=prompt,
             counted=counted,
             may_repeat_after_timeout=True,

@@ -1,4 +1,4 @@
-"""What a chat uses: bounded before it, read from its answer, counted by us; and the same of a stream, event by event.
+"""What a chat asks and uses: bounded before it, read from its answer, counted by us; of a stream event by event.
 
 This runs for every call and every event, so there is no struct in this file: it can be compiled.
 """
@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
+from msgspec import Raw
 
-from yiapi.providers.contract import NO_LIMIT, Seen, Unit, Usage, data_of
+from yiapi.providers.contract import NO_LIMIT, Seen, Unit, Usage, data_of, edit
 from yiapi.providers.openai.chat import NOTHING, Chat, Choice, Completion, TokensUsed
 
 TOKENS_PER_PICTURE = 3000
@@ -29,7 +30,8 @@ def at_most(request: Chat) -> list[Usage]:
     for part in (*request.messages, request.tools, request.functions, request.response_format):
         if part is not NOTHING:
             raw = bytes(part)
-            is_plain = raw.find(b'"type"') < 0  # so it has no parts ("in" would try it as a number first)
+            # Plain is what has no parts; "[" is sooner looked for. ("in" would try what it looks for as a number first.)
+            is_plain = raw.find(b"[") < 0 or raw.find(b'"type"') < 0
             read += TOKENS_PER_MESSAGE + (len(raw) if is_plain else _tokens_at_most(raw))
     choices = request.n or 1
     longest = request.max_completion_tokens or request.max_tokens or NO_LIMIT // choices
@@ -63,6 +65,40 @@ def prompt(request: Chat) -> str:
         parts = content if isinstance(content, list) else [{"text": content}]
         texts += [part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str)]
     return "\n".join(texts)
+
+
+def wants_stream(request: Chat) -> bool:
+    """Whether a chat is to be streamed."""
+    return bool(request.stream)
+
+
+def with_usage(request: Chat, body: bytes) -> bytes:
+    """Ask for the usage of a stream, which we bill by; what the caller said of streams otherwise stays."""
+    if not request.stream or request.wants_usage:
+        return body
+    options = msgspec.json.decode(body, type=dict[str, Raw]).get("stream_options")
+    asked = edit(b"{}" if options is None or bytes(options) == b"null" else options, {"include_usage": True})
+    return edit(body, {"stream_options": Raw(asked)})
+
+
+def is_refusal(answer: Completion) -> bool:
+    """Whether an answer is an error, whatever its status says."""
+    return answer.error is not None
+
+
+def is_empty(answer: Completion) -> bool:
+    """Whether an answer says nothing."""
+    return not answer.choices and answer.usage is None
+
+
+def said(answer: Completion) -> str:
+    """Return the texts of an answer, for a count of our own."""
+    return "\n".join(choice.message.text() for choice in answer.choices or () if choice.message)
+
+
+def used_by(request: Chat, answer: Completion) -> list[Usage] | None:
+    """Return the vendor's count in our units, if it sent one."""
+    return None if answer.usage is None else used(answer.usage, request.model)
 
 
 def used(count: TokensUsed, model: str) -> list[Usage]:
