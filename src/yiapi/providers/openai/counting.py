@@ -30,7 +30,7 @@ def at_most(request: Chat) -> list[Usage]:
     for part in (*request.messages, request.tools, request.functions, request.response_format):
         if part is not NOTHING:
             raw = bytes(part)
-            # Plain is what has no parts; "[" is sooner looked for. ("in" would try what it looks for as a number first.)
+            # Plain is what has no parts; "[" is found sooner. ("in" would try what it looks for as a number first.)
             is_plain = raw.find(b"[") < 0 or raw.find(b'"type"') < 0
             read += TOKENS_PER_MESSAGE + (len(raw) if is_plain else _tokens_at_most(raw))
     choices = request.n or 1
