@@ -97,7 +97,9 @@ def _round(machines: Rig, sent: Sent, connections: int, seconds: int) -> dict[st
         measured |= {"nginx_events/s": nginx.bytes / sent.nginx_event_bytes / nginx.seconds}
         measured |= {"events/s": ours.bytes / sent.event_bytes / ours.seconds}
     if direct is not None:
-        measured |= {"added_p50_us": ours.p50_us - direct.p50_us, "added_p99_us": ours.p99_us - direct.p99_us}
+        for name, through in (("nginx_added", nginx), ("added", ours)):
+            measured[f"{name}_p50_us"] = through.p50_us - direct.p50_us
+            measured[f"{name}_p99_us"] = through.p99_us - direct.p99_us
     return measured | {"errors": float(ours.errors + nginx.errors)}
 
 
