@@ -268,9 +268,10 @@ def _command(pid: int) -> bytes:
 
 
 def pin(pid: int, core: int) -> None:
-    """Bind every thread of a process to one core."""
-    for thread in Path(f"/proc/{pid}/task").iterdir():
-        os.sched_setaffinity(int(thread.name), {core})
+    """Bind every thread of a process to one core; one that has just ended needs none."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            os.sched_setaffinity(int(thread.name), {core})
 
 
 def cpu_s(pid: int) -> float:
