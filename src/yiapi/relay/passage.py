@@ -21,7 +21,10 @@ STREAM_HEADERS: HeaderPairs = [
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),
 ]
-ERROR, HIDE, END = Seen.ERROR, Seen.HIDE, Seen.END  # asked for with every event
+# Asked for with every event, and an enum takes its time to look up its members.
+ERROR = Seen.ERROR
+HIDE = Seen.HIDE
+END = Seen.END
 LINGER_S = 1.0
 """How long the end of an answer is waited for behind its last event, so that the connection can be used again."""
 

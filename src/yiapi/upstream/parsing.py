@@ -15,7 +15,10 @@ from yiapi.upstream.response import Response
 HEAD_BYTES_MAX: Final = 64 * 1024  # of the head, of trailers, and of anything else around the body
 HEADERS_MAX: Final = 200
 
-UNUSED, HEAD, BODY, DONE = range(4)
+UNUSED: Final = 0
+HEAD: Final = 1
+BODY: Final = 2
+DONE: Final = 3
 
 _NEVER: Final = float("inf")
 _FINAL: Final = 200

@@ -40,7 +40,7 @@ class EventSplitter:
             not self._tail
             and piece.find(b"\n\n") == len(piece) - 2
             and piece[0] != _LF
-            and b"\r" not in piece
+            and piece.find(b"\r") < 0  # "in" would try it as a number first
             and 2 < len(piece) < self._event_bytes_max
         ):
             return [piece]  # what it usually is: one whole event
@@ -79,7 +79,7 @@ class EventSplitter:
 
 def data_of(event: bytes) -> bytes:
     """Return the data of an event, its lines joined; empty when it has none."""
-    if event.startswith(b"data: ") and event.find(b"\n") == len(event) - 2 and b"\r" not in event:
+    if event.startswith(b"data: ") and event.find(b"\n") == len(event) - 2 and event.find(b"\r") < 0:
         return event[6:-2]
     return b"\n".join(_values(event, b"data"))
 

@@ -125,6 +125,7 @@ _AFTER = b'"},"finish_reason":null}]'
 _AFTER_WITH_LOGPROBS = b'"},"logprobs":null,"finish_reason":null}]'
 _NO_USAGE = b'"usage":null'
 _BACKSLASH = 0x5C
+_NOT_IN_TEXT = b'"\\\n\r'
 
 
 def text_of(event: bytes) -> bytes | None:
@@ -177,7 +178,7 @@ class ChatTap:
         before, after = self._before, self._after
         if after and event.startswith(before) and event.endswith(after):
             piece = event[len(before) : -len(after)]
-            if piece and b'"' not in piece and b"\\" not in piece and b"\n" not in piece and b"\r" not in piece:
+            if piece and piece.translate(None, _NOT_IN_TEXT) == piece:
                 self._text += piece
                 return CONTENT
         text = text_of(event)
