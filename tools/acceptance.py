@@ -1,8 +1,8 @@
 """Run the acceptance tests against a station that is started for them, on free ports with a data folder of its own.
 
 ``tests/acceptance.args`` says which of them the station has to pass; paths on the command line choose others. With
-``--compiled`` the station runs on the compiled copy, which is made first where there is none. When a test fails, the
-end of the station's log is part of the report.
+``--compiled`` the station runs on the compiled copy, which is made first where there is none; before it so do those of
+our own tests that ``tests/compiled.args`` names. When a test fails, the end of the station's log is part of the report.
 """
 
 import json
@@ -22,6 +22,7 @@ from yiapi.supervisor import END_S, NotReady, wait_ready
 
 ROOT = Path(__file__).parent.parent
 SELECTION = ROOT / "tests/acceptance.args"
+COMPILED_TOO = ROOT / "tests/compiled.args"
 YIAPI = Path(sys.executable).with_name("yiapi")
 COMPILED = "--compiled"
 START_S = 60.0
@@ -52,8 +53,11 @@ def main() -> int:
     paths = [argument for argument in given if Path(argument.partition("::")[0]).exists()]
     flags = [argument for argument in given if argument not in paths]
     built = made() if COMPILED in sys.argv else None
-    if COMPILED in sys.argv and built is None:
-        return 1
+    if COMPILED in sys.argv:
+        if built is None:
+            return 1
+        if not paths and (status := own(built, flags)):
+            return status
     with tempfile.TemporaryDirectory(prefix="station-") as folder:
         data = Path(folder) / "data"
         log = Path(folder) / "log"
@@ -82,6 +86,13 @@ def made() -> Path | None:
     if built.is_dir() or subprocess.run([sys.executable, str(ROOT / "tools/build.py")], check=False).returncode == 0:
         return built
     return None
+
+
+def own(built: Path, flags: list[str]) -> int:
+    """Run our own tests of what is compiled, and return their exit status."""
+    lines = [line for line in COMPILED_TOO.read_text().splitlines() if not line.startswith("#")]
+    command = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile", *flags, *lines]
+    return subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(built)}, check=False).returncode
 
 
 @contextmanager

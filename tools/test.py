@@ -1,9 +1,9 @@
 """Run the tests: ours in two processes, and beside them the acceptance tests against a station of their own.
 
 ``./station test`` calls this. Paths choose among both; ``-k`` and ``-m`` choose among ours; ``--compiled`` chooses the
-acceptance tests, against a station that is compiled; whatever else is given goes to pytest. The acceptance tests mostly
-wait for vendors; what they say is shown behind ours, unless ours failed, so that the closing line on the screen is the
-one that matters.
+acceptance tests and some of ours, on what is compiled; whatever else is given goes to pytest. The acceptance tests
+mostly wait for vendors; what they say is shown behind ours, unless ours failed, so that the closing line on the screen
+is the one that matters.
 """
 
 import argparse
