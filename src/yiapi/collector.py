@@ -7,4 +7,4 @@ def calm_collector() -> None:
     """Let it leave alone what lives as long as the process, and look at the rest less often."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(10_000, 20, 50)

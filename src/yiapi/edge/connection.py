@@ -124,6 +124,7 @@ class Connection(AnswerWriter):
         self._edge.connections.discard(self)
         self._wake_writer()
         self._waiting.clear()
+        self._end_parsing()
         if self._current is not None:
             self._current.left()
         if self._idle is not None:
@@ -173,20 +174,28 @@ class Connection(AnswerWriter):
     async def _answer_all(self, inbound: Inbound) -> None:
         serve = self._edge.serve
         while True:
-            inbound.task = self._task
+            inbound.task = asyncio.current_task()
             await serve(inbound)
+            inbound.task = None
             following = self._served(inbound)
             if following is None:
                 if self.is_closing:
+                    self._forget_task()
                     return
                 self._idle = self.loop.create_future()
                 try:
                     following = await self._idle
                 except asyncio.CancelledError:  # the connection is gone, or has to go
                     self.abort()
+                    self._forget_task()
                     return
                 self._idle = None
             inbound = following
+
+    def _forget_task(self) -> None:
+        """Let go of the task that ends now, which holds this connection: nobody should have to find such rings."""
+        if self._task is asyncio.current_task():
+            self._task = None
 
     def _served(self, inbound: Inbound) -> Inbound | None:
         """Return the request that waits, or end what has to end."""

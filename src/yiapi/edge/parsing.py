@@ -38,6 +38,10 @@ _LESSONS_MAX: Final = 8
 _METHODS: Final = {name.encode(): name for name in ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")}
 
 
+_SPENT: Final = HttpRequestParser(object())
+"""In the place of the parser of a connection that has ended."""
+
+
 class Refused(Exception):
     """A head that is not taken; ``status`` is what the caller is told."""
 
@@ -88,6 +92,10 @@ class RequestParser(ABC):
     @abstractmethod
     def took(self, inbound: Inbound) -> None:
         """Take a request whose head is there."""
+
+    def _end_parsing(self) -> None:
+        """Nothing comes any more: connection and parser let go of each other."""
+        self._parser = _SPENT
 
     def on_url(self, url: bytes) -> None:
         """Collect the target, which may come in pieces."""

@@ -1,8 +1,11 @@
 """A connection serves one request after the other, in order, for as long as both sides can read it alike."""
 
 import asyncio
+import gc
 
 import pytest
+
+from yiapi.edge.connection import Connection
 
 pytestmark = pytest.mark.anyio
 
@@ -171,3 +174,19 @@ async def test_http_1_0_gets_a_body_of_unknown_size_until_the_connection_ends(se
     assert answer.headers["connection"] == "close"
     assert "transfer-encoding" not in answer.headers
     assert answer.body == b"one two"
+
+
+async def test_a_connection_that_has_ended_leaves_nothing_to_the_garbage_collector(serve, call, until):
+    place = await serve()
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            caller = await call(place)
+            assert [(await caller.ask(request)).status for request in (GET, POST, GET)] == [200, 200, 200]
+            caller.leave()
+        await until(lambda: not place.edge.connections)
+
+        await until(lambda: not [found for found in gc.get_objects() if type(found) is Connection])
+    finally:
+        gc.enable()
