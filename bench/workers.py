@@ -1,24 +1,26 @@
 """What a call costs with one gateway process and with two, of which each has as many callers as the one.
 
 With two, both cores are shared with the load: the processor time of a call is the figure, and not the speed. It falls
-with the calls that a turn of the loop and a batch of the settler are shared by, so each process gets as many.
+with the calls that a turn of the loop and a batch of the settler are shared by, so each process gets as many. Two
+stations of one process each, under load at the same time, tell how much of the difference is the shared cores: what
+is left is what two processes of one station cost each other.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench.load import body, run
+from bench.load import Result, body, run
 from bench.report import Row, medians, rounded
-from bench.rig import Meter, Station, mock, station
+from bench.rig import OTHER_CORE, Meter, Station, mock, pin, station
 
 WARM_UP_S = 2
 SETTLE_S = 1.0
-COUNTS = (1, 2)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -29,33 +31,51 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def measure(folder: Path, options: argparse.Namespace) -> Iterator[Row]:
-    """Measure both in turn, each beside the other, which is idle meanwhile."""
+    """Measure all in turn, each beside the others, which are idle meanwhile."""
     sent = body(folder)
     with ExitStack() as stack:
         port = stack.enter_context(mock(folder))
-        stations = {}
-        for count in COUNTS:
-            place = folder / f"workers-{count}"
-            place.mkdir()
-            stations[count] = stack.enter_context(station(place, [port], workers=count))
-            _round(stations[count], sent, options.connections * count, WARM_UP_S)
-        rounds: dict[int, list[dict[str, float]]] = {count: [] for count in COUNTS}
+        one, other, double = (_station(stack, folder, port, workers) for workers in (1, 1, 2))
+        pin(other.gateway_pids[0], OTHER_CORE)
+        cases = {"one": [one], "two": [double], "two stations of one": [one, other]}
+        for stations in cases.values():
+            _round(stations, sent, options.connections, WARM_UP_S)
+        rounds: dict[str, list[dict[str, float]]] = {name: [] for name in cases}
         for _ in range(options.rounds):
-            for count, one in stations.items():
-                rounds[count].append(_round(one, sent, options.connections * count, options.seconds))
-    told = {count: medians(rounds[count]) for count in COUNTS}
-    yield from ({"workers": count, "connections": options.connections * count} | told[count] for count in COUNTS)
-    yield {"cpu_us of 2 over 1": rounded(told[2]["together_us"] / told[1]["together_us"])}
+            for name, stations in cases.items():
+                rounds[name].append(_round(stations, sent, options.connections, options.seconds))
+    told = {name: medians(rounds[name]) for name in cases}
+    yield from ({"processes": name} | told[name] for name in cases)
+    cost = {name: row["together_us"] for name, row in told.items()}
+    yield {
+        "cpu_us of two over one": rounded(cost["two"] / cost["one"]),
+        "of two over two stations": rounded(cost["two"] / cost["two stations of one"]),
+    }
 
 
-def _round(one: Station, sent: Path, connections: int, seconds: int) -> dict[str, float]:
-    with Meter(*one.gateway_pids) as gateways, Meter(*one.settler_pids) as settlers:
-        told = run(one.url, sent, key=one.key, connections=connections, seconds=seconds)
+def _station(stack: ExitStack, folder: Path, mock_port: int, workers: int) -> Station:
+    place = folder / f"station-{len(list(folder.glob('station-*')))}"
+    place.mkdir()
+    return stack.enter_context(station(place, [mock_port], workers=workers))
+
+
+def _round(stations: Sequence[Station], sent: Path, connections: int, seconds: int) -> dict[str, float]:
+    gateway_pids = [pid for one in stations for pid in one.gateway_pids]
+    settler_pids = [pid for one in stations for pid in one.settler_pids]
+
+    def load(one: Station) -> Result:
+        count = connections * len(one.gateway_pids)
+        return run(one.url, sent, key=one.key, connections=count, seconds=seconds)
+
+    with Meter(*gateway_pids) as gateways, Meter(*settler_pids) as settlers:
+        with ThreadPoolExecutor(len(stations)) as pool:
+            told = list(pool.map(load, stations))
         time.sleep(SETTLE_S)
+    requests = sum(result.requests for result in told)
     return {
-        "requests/s": told.per_second,
-        "gateways_us": gateways.us(told.requests),
-        "settlers_us": settlers.us(told.requests),
-        "together_us": gateways.us(told.requests) + settlers.us(told.requests),
-        "errors": float(told.errors),
+        "requests/s": sum(result.per_second for result in told),
+        "gateways_us": gateways.us(requests),
+        "settlers_us": settlers.us(requests),
+        "together_us": gateways.us(requests) + settlers.us(requests),
+        "errors": float(sum(result.errors for result in told)),
     }

@@ -52,8 +52,9 @@ def main() -> int:
     given = [argument for argument in sys.argv[1:] if argument != COMPILED]
     paths = [argument for argument in given if Path(argument.partition("::")[0]).exists()]
     flags = [argument for argument in given if argument not in paths]
-    built = made() if COMPILED in sys.argv else None
+    built = None
     if COMPILED in sys.argv:
+        built = made()
         if built is None:
             return 1
         if not paths and (status := own(built, flags)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Sequence
+from collections.abc import Collection, Container, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -23,9 +23,18 @@ HTTP_OK = 200
 
 def usage_text(usage: Sequence[Usage]) -> str:
     """Write usage as the JSON of its column."""
-    return msgspec.json.encode(
-        [{"sku": line.sku, "unit": line.unit, "quantity": line.quantity} for line in usage]
-    ).decode()
+    return _usage_json([(line.sku, line.unit, line.quantity) for line in usage])
+
+
+def _usage_json(lines: Iterable[Sequence[Any]]) -> str:
+    """Write it from lines that begin with sku, unit and quantity, as the journal has them."""
+    return "[" + ",".join([f"{_usage_head(line[0], line[1])}{line[2]}}}" for line in lines]) + "]"
+
+
+@lru_cache(maxsize=1024)
+def _usage_head(sku: str, unit: str) -> str:
+    """Return a line of a usage's JSON up to its quantity."""
+    return msgspec.json.encode({"sku": sku, "unit": unit}).decode()[:-1] + ',"quantity":'
 
 
 def write_records(tx: Transaction, endings: Sequence[tuple[Ending, Finished]]) -> None:
@@ -167,7 +176,7 @@ def load_calls(tx: Transaction, calls: Sequence[Journaled], reference: str, lost
             only = channel_id, credential_id, started_at, duration_ms
         else:
             apart.extend((record[0], number, *rest, nano) for number, (*rest, (nano,)) in enumerate(attempts, 1))
-        usage = "[" + ",".join([f"{_usage_head(sku, unit)}{count}}}" for sku, unit, count, _ in record[_USAGE]]) + "]"
+        usage = _usage_json(record[_USAGE])
         row = record[:_USAGE]
         row[_FLAG], row[_FLAG + 1] = +row[_FLAG], +row[_FLAG + 1]
         if call.hold_id in lost:
@@ -177,12 +186,6 @@ def load_calls(tx: Transaction, calls: Sequence[Journaled], reference: str, lost
         rows.append(row)
     tx.load("requests", _REQUEST_COLUMNS, rows)
     tx.load("attempts_apart", _ATTEMPT_COLUMNS, apart)
-
-
-@lru_cache(maxsize=1024)
-def _usage_head(sku: str, unit: str) -> str:
-    """Return a line of a usage's JSON up to its quantity."""
-    return msgspec.json.encode({"sku": sku, "unit": unit}).decode()[:-1] + ',"quantity":'
 
 
 def _is_one_row(attempts: Sequence[Sequence[Any]]) -> bool:
