@@ -1,9 +1,9 @@
 """What a call costs with one gateway process and with two, of which each has as many callers as the one.
 
-With two, both cores are shared with the load: the processor time of a call is the figure, and not the speed. It falls
-with the calls that a turn of the loop and a batch of the settler are shared by, so each process gets as many. Two
-stations of one process each, under load at the same time, tell how much of the difference is the shared cores: what
-is left is what two processes of one station cost each other.
+The processor time of a call is the figure, and not the speed. It falls with the calls that a turn of the loop and a
+batch of the settler are shared by, so each process gets as many; it rises when the load, the vendor and the gateways
+fight for two cores, so callers pause and neither core is full. Two stations of one process each, at the same time,
+tell what two processes of one station cost each other. ``--pause-ms 0`` loads them with all that goes.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ SETTLE_S = 1.0
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Say which options it takes."""
     parser.add_argument("--connections", type=int, default=32, help="for each process")
+    parser.add_argument("--pause-ms", type=float, default=6, help="before each call of a connection")
     parser.add_argument("--seconds", type=int, default=3, help="of load in each round")
     parser.add_argument("--rounds", type=int, default=5)
 
@@ -39,11 +40,11 @@ def measure(folder: Path, options: argparse.Namespace) -> Iterator[Row]:
         pin(other.gateway_pids[0], OTHER_CORE)
         cases = {"one": [one], "two": [double], "two stations of one": [one, other]}
         for stations in cases.values():
-            _round(stations, sent, options.connections, WARM_UP_S)
+            _round(stations, sent, options, WARM_UP_S)
         rounds: dict[str, list[dict[str, float]]] = {name: [] for name in cases}
         for _ in range(options.rounds):
             for name, stations in cases.items():
-                rounds[name].append(_round(stations, sent, options.connections, options.seconds))
+                rounds[name].append(_round(stations, sent, options, options.seconds))
     told = {name: medians(rounds[name]) for name in cases}
     yield from ({"processes": name} | told[name] for name in cases)
     cost = {name: row["together_us"] for name, row in told.items()}
@@ -59,13 +60,14 @@ def _station(stack: ExitStack, folder: Path, mock_port: int, workers: int) -> St
     return stack.enter_context(station(place, [mock_port], workers=workers))
 
 
-def _round(stations: Sequence[Station], sent: Path, connections: int, seconds: int) -> dict[str, float]:
+def _round(stations: Sequence[Station], sent: Path, options: argparse.Namespace, seconds: int) -> dict[str, float]:
     gateway_pids = [pid for one in stations for pid in one.gateway_pids]
     settler_pids = [pid for one in stations for pid in one.settler_pids]
 
     def load(one: Station) -> Result:
-        count = connections * len(one.gateway_pids)
-        return run(one.url, sent, key=one.key, connections=count, seconds=seconds)
+        count = options.connections * len(one.gateway_pids)
+        pause_ms = options.pause_ms or None
+        return run(one.url, sent, key=one.key, connections=count, seconds=seconds, pause_ms=pause_ms)
 
     with Meter(*gateway_pids) as gateways, Meter(*settler_pids) as settlers:
         with ThreadPoolExecutor(len(stations)) as pool:
