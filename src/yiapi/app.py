@@ -24,16 +24,16 @@ from yiapi.calls import (
 )
 from yiapi.channels import Channels
 from yiapi.clock import Clock, SystemClock
-from yiapi.db import Database, Transaction
-from yiapi.db.sql import query_of
+from yiapi.db import Database
 from yiapi.dispatch import ATTEMPTS_MAX, Dispatcher, Exchange
 from yiapi.errors import StationError
+from yiapi.fingerprint import recognise
 from yiapi.logs import get_logger
 from yiapi.metrics import Metrics
 from yiapi.pricing import Pricing, Switches
 from yiapi.providers.registry import Registry
 from yiapi.relay import Station
-from yiapi.secrets import Seal, SecretUnusable, ServerSecret, load_secret
+from yiapi.secrets import Seal, ServerSecret, load_secret
 from yiapi.settings import Settings
 from yiapi.tasks import Callbacks, Poller, Tasks
 from yiapi.upstream import AddressGuard, Client, Fetcher
@@ -44,11 +44,6 @@ GRACE = 1.2
 """In renewals: a lease that was over for so long is ended."""
 SWEEP_ASSETS_EVERY = 12
 DAY_S = 86_400
-
-_FINGERPRINT = query_of("app.fingerprint", "SELECT value FROM station WHERE name = 'secret_fingerprint'")
-_KEEP_FINGERPRINT = query_of(
-    "app.keep_fingerprint", "INSERT INTO station (name, value) VALUES ('secret_fingerprint', :value)"
-)
 
 log = get_logger()
 
@@ -119,7 +114,7 @@ async def open_app(
     settle_leftovers(settings.database_url, journal_folder(settings.data), name)
     database = Database(settings.database_url, clock=clock)
     try:
-        await database.write(lambda tx: _check_fingerprint(tx, secret))
+        await database.write(lambda tx: recognise(tx, secret))
         node = await Node.begin(database, name, lease_s=settings.lease_s, clock=clock)
         async with _settler(settings, node, is_process=has_settler_process) as settler:
             app = await _build(settings, secret, database, node, clock, guard, attempts_max, registry, settler)
@@ -233,15 +228,6 @@ def assets_for(settings: Settings, secret: ServerSecret, database: Database, clo
         retention=Retention(live_s=settings.retention_live_days * DAY_S, test_s=settings.retention_test_days * DAY_S),
         limits=FileLimits(),
     )
-
-
-def _check_fingerprint(tx: Transaction, secret: ServerSecret) -> None:
-    """Recognise the station's secret: with another one nothing that was sealed would open."""
-    known = tx.one(_FINGERPRINT)
-    if known is None:
-        tx.run(_KEEP_FINGERPRINT, value=secret.fingerprint())
-    elif known["value"] != secret.fingerprint():
-        raise SecretUnusable("this database belongs to a station with another secret")
 
 
 async def repeat(work: Callable[[], Awaitable[object]], *, every_s: float, name: str) -> None:

@@ -17,22 +17,17 @@ from yiapi.apikeys import ApiKeys
 from yiapi.channels import Channels
 from yiapi.cli.options import settings_of
 from yiapi.clock import SystemClock
-from yiapi.db import Database, SchemaMismatch, Transaction, migrate
-from yiapi.db.sql import query_of
+from yiapi.db import Database, SchemaMismatch, migrate
 from yiapi.errors import NotFound, StationError
+from yiapi.fingerprint import kept_fingerprint, recognise
 from yiapi.pricing import Pricing, Switches
 from yiapi.providers.registry import Registry
-from yiapi.secrets import Seal, SecretUnusable, ServerSecret, load_secret
+from yiapi.secrets import Seal, ServerSecret, load_secret
 from yiapi.settings import Settings
 
 T = TypeVar("T")
 OPERATOR = "operator"
 FAILED, MISUSED = 1, 2
-
-_FINGERPRINT = query_of("cli.fingerprint", "SELECT value FROM station WHERE name = 'secret_fingerprint'")
-_KEEP_FINGERPRINT = query_of(
-    "cli.keep_fingerprint", "INSERT INTO station (name, value) VALUES ('secret_fingerprint', :value)"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +99,6 @@ def secret_of(settings: Settings) -> ServerSecret:
     return load_secret(settings.data, settings.secret.get_secret_value() if settings.secret else None)
 
 
-def kept_fingerprint(tx: Transaction) -> str | None:
-    """Return what the database knows of its station's secret."""
-    row = tx.one(_FINGERPRINT)
-    return None if row is None else str(row["value"])
-
-
 async def _run(work: Callable[[Desk], Awaitable[T]], settings: Settings) -> T:
     secret, clock = secret_of(settings), SystemClock()
     database = Database(settings.database_url, clock=clock)
@@ -131,11 +120,8 @@ async def _run(work: Callable[[Desk], Awaitable[T]], settings: Settings) -> T:
 
 async def _recognise(database: Database, secret: ServerSecret) -> None:
     """Refuse another station's secret: keys and credentials made with it would never work. Raises SecretUnusable."""
-    known = await database.read(kept_fingerprint)
-    if known is None:
-        await database.write(lambda tx: tx.run(_KEEP_FINGERPRINT, value=secret.fingerprint()))
-    elif known != secret.fingerprint():
-        raise SecretUnusable("this database belongs to a station with another secret")
+    if await database.read(kept_fingerprint) != secret.fingerprint():
+        await database.write(lambda tx: recognise(tx, secret))
 
 
 def tell(rows: Sequence[dict[str, Any]] | dict[str, Any], *, as_json: bool) -> None:

@@ -14,11 +14,12 @@ import psycopg
 import typer
 
 from yiapi.channels import store as channels
-from yiapi.cli.desk import FAILED, kept_fingerprint, require_station, secret_of, tell
+from yiapi.cli.desk import FAILED, require_station, secret_of, tell
 from yiapi.cli.options import AsJson, Data, DatabaseUrl, settings_of
 from yiapi.db import Database, SchemaMismatch, Transaction, migrate
 from yiapi.db.sql import query_of
 from yiapi.errors import StationError
+from yiapi.fingerprint import kept_fingerprint
 from yiapi.providers.registry import Registry
 from yiapi.settings import Settings
 
