@@ -141,10 +141,13 @@ ON_SQLITE, ON_POSTGRES = on("sqlite", "postgres"), on("postgres", "sqlite")
 
 @pytest.fixture(params=["sqlite", "postgres"])
 async def crashing(request, tmp_path) -> AsyncIterator[Crashing]:
-    url = request.getfixturevalue("postgres")() if request.param == "postgres" else None
+    """A station on a database, such as ``sqlite``; ``sqlite, 2`` has two gateways."""
+    kind, _, gateways = request.param.partition(", ")
+    url = request.getfixturevalue("postgres")() if kind == "postgres" else None
     plan = tmp_path / "plan"
     folder = os.pathsep.join([str(Path(__file__).with_name("crashing")), os.environ.get("PYTHONPATH", "")])
-    station = Station(tmp_path, url, CRASH_PLAN=str(plan), PYTHONPATH=folder)
+    options = ("--workers", gateways or "1")
+    station = Station(tmp_path, url, options=options, CRASH_PLAN=str(plan), PYTHONPATH=folder)
     await station.start()
     yield Crashing(station, plan)
     station.stop()
@@ -152,6 +155,7 @@ async def crashing(request, tmp_path) -> AsyncIterator[Crashing]:
         station.kill(pid)
 
 
+@pytest.mark.parametrize("crashing", ["sqlite", "postgres", "sqlite, 2", "postgres, 2"], indirect=["crashing"])
 async def test_a_kill_at_any_point_of_a_call_loses_no_acknowledged_charge(crashing):
     for count in COUNTS:
         for process, points in POINTS.items():
