@@ -139,7 +139,7 @@ def on(often: str, seldom: str) -> pytest.MarkDecorator:
 ON_SQLITE, ON_POSTGRES = on("sqlite", "postgres"), on("postgres", "sqlite")
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture
 async def crashing(request, tmp_path) -> AsyncIterator[Crashing]:
     """A station on a database, such as ``sqlite``; ``sqlite, 2`` has two gateways."""
     kind, _, gateways = request.param.partition(", ")
