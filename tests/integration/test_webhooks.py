@@ -138,7 +138,7 @@ async def test_f090_a_failure_is_listed_and_tried_again(world, receiver, act, st
 
     [failed] = await deliveries(world)
     assert (failed["status"], [one["status"] for one in failed["attempts"]]) == ("pending", [status]), failed
-    assert len(receiver.got) == 1  # a redirect is not followed
+    assert len(receiver.got) == 1, failed  # a redirect is not followed
     await world.app.database.write(lambda tx: tx.run(DUE_NOW))
     await deliver(world)
     [delivered] = await deliveries(world)
